@@ -1,0 +1,118 @@
+"""The table of docs/instances.md: houses of a column of Banepa that was kept out, found by objects and by pieces.
+
+    python benchmarks/houses.py DATA WORK [--seeds 0 1 2] [--steps 1280] [--write docs/instances.md]
+
+DATA holds `tiles/*.tif`, named COLUMN_ROW, and the truth `buildings.gpkg`. WORK gets three mosaics of the tiles, the
+models and the maps; models that are there are not trained again. Commands are timed in processor seconds of all their
+processes. Pieces are the four-connected pieces of the class map of the same model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio.merge import merge
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.pages import write_table
+from landseg.evaluate import evaluate
+from landseg.evaluation.objects.result import ObjectEvaluation
+from landseg.export import export
+
+BEGIN = "<!-- table: python benchmarks/houses.py -->"
+KEPT = "386691"
+PARTS = {"west": ("386690",), "kept": (KEPT,), "east": ("386692", "386693", "386694")}
+COUNTS = ("found", "merged", "split", "missed", "invented")
+LEARN = ["--things", "--background", "ground", "--keep-out", "kept*", "--resolution", "0.26", "--scale", "0.8,1.25"]
+
+
+def mosaics(tiles: Path, folder: Path) -> None:
+    """Write the columns to learn from, and the one that is kept out, as one raster each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, columns in PARTS.items():
+        paths = sorted(path for column in columns for path in tiles.glob(f"{column}_*.tif"))
+        pixels, transform = merge(paths)
+        with rasterio.open(paths[0]) as first:
+            profile = {**first.profile, "height": pixels.shape[1], "width": pixels.shape[2], "transform": transform}
+        profile |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
+        profile.pop("photometric", None)
+        with rasterio.open(folder / f"{name}.tif", "w", **profile) as raster:
+            raster.write(pixels)
+
+
+def run(*words: object) -> float:
+    """Run a command of landseg; return its processor seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code = "import sys; from landseg.cli.main import main; sys.exit(main())"
+    subprocess.run([sys.executable, "-c", code, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def judged(found: Path, data: Path, kept: Path) -> ObjectEvaluation:
+    """Return the figures of polygons against the truth on the raster that was kept out."""
+    with rasterio.open(kept) as raster:
+        box = tuple(raster.bounds)
+    made = evaluate(str(found), str(data / "buildings.gpkg"), aoi=box, samples=0)
+    assert isinstance(made, ObjectEvaluation)
+    return made
+
+
+def row(way: str, seed: int, made: ObjectEvaluation, *seconds: float | None) -> str:
+    """Return the row of a way in the table."""
+    values = made.to_json()
+    means: dict[str, Any] = values["means"]
+    figures = [means.get(name) for name in ("ap50", "ap", "precision", "recall", "f1")]
+    shown = ["" if one is None else f"{one:.3f}" for one in figures]
+    counts = [str(values["counts"][name]) for name in COUNTS]
+    times = ["" if one is None else f"{one:,.0f}" if one > 20 else f"{one:.1f}" for one in seconds]
+    return f"| {way} | {seed} | {' | '.join((*shown, *counts, *times))} |"
+
+
+def rows_of(seed: int, data: Path, work: Path, steps: int) -> Sequence[str]:
+    """Train with a seed, map the column that was kept out, and return the rows of objects and of pieces."""
+    images, model = work / "images", work / f"houses{seed}.safetensors"
+    learned = None
+    if not model.exists():
+        budget = ["--steps", steps, "--seed", seed, "-o", model]
+        learned = run("train", images, data / "buildings.gpkg", *LEARN, *budget)
+    kept, stem = images / "kept.tif", work / f"kept{seed}"
+    files = [stem.with_suffix(suffix) for suffix in (".tif", ".gpkg")]
+    mapped = run("predict", kept, "-m", model, "-o", files[0], "--polygons", files[1], "--overwrite")
+    pieces = work / f"pieces{seed}.gpkg"
+    export(str(files[0]), str(pieces), classes=["buildings"], overwrite=True)
+    return [
+        row("objects", seed, judged(files[1], data, kept), learned, mapped),
+        row("pieces of the class map", seed, judged(pieces, data, kept), learned, None),
+    ]
+
+
+def main() -> None:
+    """Print the table, or write it into a page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=1280, help="about 45 minutes on two cores")
+    parser.add_argument("--write", type=Path)
+    given = parser.parse_args()
+    mosaics(given.data / "tiles", given.work / "images")
+    head = ["way", "seed", "AP50", "AP", "precision", "recall", "F1", *COUNTS, "training, s", "mapping, s"]
+    lines = [f"| {' | '.join(head)} |", f"|---|{'--:|' * (len(head) - 1)}"]
+    for seed in given.seeds:
+        lines += rows_of(seed, given.data, given.work, given.steps)
+    print("\n".join(lines))
+    if given.write is not None:
+        write_table(given.write, BEGIN, lines)
+
+
+if __name__ == "__main__":
+    main()
