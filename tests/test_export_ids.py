@@ -318,6 +318,29 @@ def test_every_format_holds_classes_without_ids(suffix: str, tmp_path: Path) -> 
     assert (found["score"].isna() == found["id"].isna()).all() and set(found["score"].dropna()) == {1.0}
 
 
+def test_the_land_in_a_small_hole_of_an_object_goes_to_the_object(tmp_path: Path) -> None:
+    ids = np.zeros((12, 20), int)
+    ids[1:7, 1:7], ids[1:7, 7:14], ids[8:11, 16:20] = 1, 2, 4
+    ids[3:5, 3:5] = 0  # a yard of 1 m2
+    ids[3:5, 9:12], ids[4, 10] = 0, 3  # a yard with another object
+    ids[9, 18] = 0  # a yard of 0.25 m2 in an object at the edge
+    values = np.where(ids > 0, 2, 1).astype(np.uint8)
+    path = write_ids(tmp_path / "ids.tif", ids, table=TABLE)
+    classes, found = write_classes(tmp_path / "map.tif", grid_of(path), values, TABLE), {}
+    for holes in (0.0, 0.5, 1.0):
+        out = tmp_path / f"made{holes}" / "houses.gpkg"
+        out.parent.mkdir()
+        polygonize_instances(classes, path, out, TABLE, None, options=InstanceShapes(holes=holes))
+        found[holes] = read(out)
+        assert shapely.coverage_is_valid(found[holes].geometry.to_numpy())
+        assert found[holes].area.sum() == ids.size * 0.25
+    yards = {h: [len(shape.interiors) for shape in one[one["id"].notna()].geometry] for h, one in found.items()}
+    assert yards == {0.0: [1, 1, 0, 1], 0.5: [1, 1, 0, 0], 1.0: [0, 1, 0, 0]}
+    assert [int(one["id"].isna().sum()) for one in found.values()] == [4, 3, 2]  # the land around, and that in yards
+    assert found[1.0]["edge"].tolist() == [False, False, False, True, True, False]
+    assert found[1.0]["area_m2"].tolist()[:4] == [9, 9, 0.25, 3]
+
+
 def test_simplified_objects_keep_the_walls_of_the_land(tmp_path: Path) -> None:
     classes, path, _, _ = town(tmp_path)
     out = tmp_path / "made" / "houses.fgb"

@@ -156,8 +156,8 @@ def _counts_text(found: list[DetectionFigures]) -> str:
         name: sum(getattr(one, name) for one in found)
         for name in ("true_count", "found_count", "found", "merged", "split", "missed", "invented")
     }
-    kinds = ", ".join(f"{total[name]} {name}" for name in ("found", "merged", "split", "missed"))
+    kinds = ", ".join(f"{total[name]:,} {name}" for name in ("found", "merged", "split", "missed"))
     return (
         f"{counted(total['true_count'], 'object')}: {kinds}; of {counted(total['found_count'], 'detection')} "
-        f"{total['invented']} invented"
+        f"{total['invented']:,} invented"
     )

@@ -95,8 +95,8 @@ class Request:
 
     @property
     def has_map(self) -> bool:
-        """Return whether the main file is a raster."""
-        return self.output not in self.files.values()
+        """Return whether the main file is a raster, and not the polygons of objects."""
+        return self.output != self.files.get("polygons")
 
 
 @dataclass(frozen=True)

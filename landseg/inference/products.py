@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.dense.task import Request, Task
@@ -49,13 +50,13 @@ class Products:
 
     def check(self) -> None:
         """Raise OutputError or VectorError if the task makes no such file, or its name does not fit its content."""
+        self._check_objects()
         for name in self.request.files:
             if name not in self.task.files:
                 makes = ", ".join(f"--{one}" for one in self.task.files) or "no further file"
                 raise OutputError(
                     f"--{name}: the model's task is {self.task.name}, which takes {makes}: leave out --{name}"
                 )
-        self._check_objects()
         polygons, picture = self.request.files.get("polygons"), self.options.path("preview")
         if (second := self.options.path("polygons")) not in (None, polygons):
             raise OutputError(
@@ -72,7 +73,8 @@ class Products:
         """Raise OutputError if an option is about objects, or their polygons, where none are written."""
         options, files = self.options, self.request.files
         about = [name for name, key in OBJECTS.items() if key in options.objects]
-        strays = [f"--{name.replace('_', '-')}" for name in (*about, *options.shaping)]
+        asked = ["instances"] if "instances" in files else []
+        strays = [f"--{name.replace('_', '-')}" for name in (*asked, *about, *options.shaping)]
         if strays and "instances" not in self.task.files:
             raise OutputError(
                 f"{strays[0]}: the model has no class of things and finds no objects: leave out {', '.join(strays)}"
@@ -83,8 +85,18 @@ class Products:
             )
         if about and not {"polygons", "instances"} & set(files):
             raise OutputError(
-                f"{strays[0]} is about objects and none are written: add --instances FILE.tif or --polygons FILE.gpkg"
+                f"--{about[0].replace('_', '-')} is about objects and none are written: add --instances FILE.tif or "
+                "--polygons FILE.gpkg"
             )
+
+    @property
+    def grouping(self) -> dict[str, Any]:
+        """The options that decide which objects there are, by their names in the card; {} where none are written.
+
+        Those that are not given have the card's values.
+        """
+        written = "instances" in self.task.files and {"polygons", "instances"} & set(self.request.files)
+        return {key: self.task.options[key] for key in OBJECTS.values()} if written else {}
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

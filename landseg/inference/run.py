@@ -246,7 +246,7 @@ class Run:
             **({"stored_values": True} if options.stored_values else {}),
             **({"sparse": True} if options.sparse else {}),
             **({"tta": options.tta} if options.tta != "none" else {}),
-            **({"objects": options.objects} if options.objects else {}),
+            **({"objects": objects} if (objects := self._products.grouping) else {}),
             **({"shaping": options.shaping} if options.shaping else {}),
             **({"runtime": executor.runtime} if executor.runtime != "torch" else {}),  # older runs do not name theirs
         }

@@ -67,8 +67,13 @@ def read_objects(name: Name, class_field: str | None = None, *, truth: bool = Fa
     if scores is not None:
         there = np.isfinite(scores)
         if not there.all():
-            left_out = part_of(int((~there).sum()), len(there), "polygon", "has", "have")
-            notes.append(f"{name}: {left_out} no score, as areas of stuff, and left out")
+            bare, are = int((~there).sum()), part_of(int((~there).sum()), len(there), "polygon", "has", "have")
+            kept = (
+                "is taken for an area without objects, and is"
+                if bare == 1
+                else "are taken for areas without objects, and are"
+            )
+            notes.append(f"{name}: {are} no score, {kept} left out")
             frame, scores = frame[there], scores[there]
         if not ((scores >= 0) & (scores <= 1)).all():
             worst = scores[(scores < 0) | (scores > 1)][0]

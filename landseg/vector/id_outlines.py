@@ -37,7 +37,8 @@ class IdShaping:
 
     Attributes:
         min_area_m2: smaller objects are left out.
-        holes_m2: holes of objects up to this area are filled, where no other polygon lies in them.
+        holes_m2: holes of objects up to this area are filled, where no other object lies in them; pieces of classes
+            in them are no polygons then.
         simplify_m: distance that borders may move in order to have fewer corners.
         smooth: round the staircase of pixels.
     """
@@ -125,6 +126,8 @@ def trace_objects(
     several, value = bool((np.bincount(owner[owner >= 0]) > 1).any()), regions.value
     if shaping.holes_m2 > 0:
         owner, value = _filled(regions, arcs, owner, shaping.holes_m2, grid, ruler)
+        gone = np.bincount(owner[owner >= 0], minlength=len(edge)) == 0  # pieces of classes that lay in holes
+        owner, edge = _without(owner, gone), edge[~gone]
     regions, arcs = unite(Regions(value, regions.pixels, regions.first), arcs, owner, work=work)
     frame = grid.width, grid.height
     if shaping.simplify_m > 0:
@@ -173,11 +176,16 @@ def _areas(regions: Regions, arcs: Arcs, chosen: NDArray[np.bool_], grid: Grid, 
 def _filled(
     regions: Regions, arcs: Arcs, owner: Ints, largest: float, grid: Grid, ruler: Ruler
 ) -> tuple[Ints, NDArray[Any]]:
-    """Return the owners (R,) and codes (R,) of regions after the holes of objects are filled."""
+    """Return the owners (R,) and codes (R,) of regions after the holes of objects are filled.
+
+    Pieces of classes give way to the object around them, as most holes of a map's objects hold such a piece.
+    """
+    pieces = (regions.value >= CLASS) & (regions.value < OBJECT)
+    objects = np.where(pieces, -1, owner)
     rough = regions.pixels * pixel_area(grid, ruler) / _ROUGH
-    areas = _areas(regions, arcs, (owner < 0) & (rough <= largest), grid, ruler)
-    found = fill_holes(arcs, owner, areas, largest)
-    code = np.zeros(int(owner.max(initial=-1)) + 2, np.int64)
-    code[owner] = regions.value  # of the last, for regions without an owner, any
-    objects = (code >= OBJECT)[found] & (owner < 0) & (found >= 0)
-    return np.where(objects, found, owner), np.where(objects, code[found], regions.value)
+    areas = _areas(regions, arcs, (objects < 0) & (rough <= largest), grid, ruler)
+    found = fill_holes(arcs, objects, areas, largest)
+    code = np.zeros(int(objects.max(initial=-1)) + 2, np.int64)
+    code[objects] = regions.value  # of the last, for regions without an object, any
+    filled = (objects < 0) & (found >= 0)
+    return np.where(filled, found, owner), np.where(filled, code[found], regions.value)

@@ -26,7 +26,7 @@ class InstanceShapes:
 
     Attributes:
         holes: square metres (pixels without a CRS); holes of objects up to this size are filled, unless another
-            polygon lies in them.
+            object lies in them.
         regularize: whether objects get right-angled outlines; neighbours then do not share their borders.
         simplify: metres (pixels without a CRS) that borders may move in order to have fewer corners; shared borders
             stay shared.

@@ -160,7 +160,8 @@ def test_classes_by_name_and_stuff_left_out(tmp_path: Path) -> None:
     found = evaluated(prediction, truth, class_field="kind")
     assert [one.name for one in found.classes] == ["house", "pool", "shed"]
     assert [one.figures.f1 for one in found.classes] == [1, 0, 1] and found.means["f1"] == pytest.approx(2 / 3)
-    assert any("stuff" in note for note in found.notes)
+    said = "1 of 5 polygons has no score, is taken for an area without objects, and is left out"
+    assert f"{prediction}: {said}" in found.notes
     alone = evaluated(prediction, truth)
     assert len(alone.classes) == 1 and any("only the prediction has classes" in note for note in alone.notes)
 

@@ -196,6 +196,15 @@ def test_a_resumed_run_has_the_options_of_its_start(tmp_path: Path, write_raster
         predict(scene, tmp_path / "m.tif", model=MODEL, score=0.5, resume=True, **files, **QUICK)
 
 
+def test_the_options_of_the_card_are_those_of_a_run_without_others(tmp_path: Path, write_raster: Write) -> None:
+    scene, files = write_raster(hills(60, 70)), {"instances": tmp_path / "ids.tif"}
+    predict(scene, tmp_path / "m.tif", model=MODEL, **files, **QUICK)
+    least = MODEL.card.task_options["score"]
+    assert one(predict(scene, tmp_path / "m.tif", model=MODEL, score=least, resume=True, **files, **QUICK)).skipped
+    with pytest.raises(ResumeError, match=rf"objects score {least}, now asked for is 0\.7"):
+        predict(scene, tmp_path / "m.tif", model=MODEL, score=0.7, resume=True, **files, **QUICK)
+
+
 def test_finer_pixels_are_grouped_on_their_own_grid(tmp_path: Path, write_raster: Write) -> None:
     scene = write_raster(hills(120, 100))  # 0.5 m
     model = things_model(resolution_m=1.0)
@@ -233,10 +242,14 @@ def refusal(tmp_path: Path, scene: Path, model: Model = MODEL, **options: Any) -
 def test_what_cannot_be_is_refused_in_a_sentence(tmp_path: Path, write_raster: Write) -> None:
     scene, ids = write_raster(hills(60, 70)), tmp_path / "no_ids.tif"
     said = refusal(tmp_path, scene, CLASSES_ALONE, instances=ids)
-    assert "--instances: the model's task is semantic" in said and "leave out --instances" in said
+    assert said == "--instances: the model has no class of things and finds no objects: leave out --instances"
     said = refusal(tmp_path, scene, CLASSES_ALONE, score=0.3)
     assert said == "--score: the model has no class of things and finds no objects: leave out --score"
-    assert "add --instances FILE.tif or --polygons" in refusal(tmp_path, scene, min_area=3)
+    assert "--min-area is about objects" in (said := refusal(tmp_path, scene, min_area=3)), said
+    assert "add --instances FILE.tif or --polygons" in said
+    for name in ("instances", "logits"):  # the same file as the map, which would be lost
+        said = refusal(tmp_path, scene, **{name: tmp_path / "no.tif"})
+        assert said.endswith("no.tif is named for two outputs: give each its own file")
     assert "--holes is about the polygons of objects" in refusal(tmp_path, scene, instances=ids, holes=2)
     assert "--score 1.5: expected a number from 0 to 1" in refusal(tmp_path, scene, instances=ids, score=1.5)
     assert "--min-area -1: expected a number of square metres" in refusal(tmp_path, scene, min_area=-1)

@@ -42,7 +42,7 @@ def pair_coco(prediction: str, target: str, options: EvaluateOptions) -> ObjectP
         ClassError: a file that is no such file, or results of images that the ground truth does not have.
         RasterError: a file that cannot be read.
     """
-    found, true = (_read(path) if is_coco(path) else None for path in (prediction, target))
+    found, true = (_read(path) if is_coco(path) or not Path(path).exists() else None for path in (prediction, target))
     if not isinstance(found, list) or not isinstance(true, dict):
         raise ClassError(
             f"expected COCO's results (a list) and then its ground truth (images, annotations, categories), got "
@@ -90,8 +90,9 @@ def _image(
     masks = [[_mask(one, size) for one in side] for side in (true, found)]
     pixels = [np.array([area_of(mask) for mask in side], np.float64) for side in masks]
     scores = np.array([float(one["score"]) for one in found])
-    if not ((scores >= 0) & (scores <= 1)).all():
-        raise ClassError(f"a result has the score {scores.max():g} or {scores.min():g}, expected scores from 0 to 1")
+    right = (scores >= 0) & (scores <= 1)
+    if not right.all():
+        raise ClassError(f"a result has the score {scores[~right][0]:g}: expected scores from 0 to 1")
     crowd = np.array([bool(one.get("iscrowd", 0)) for one in true], bool)
     kinds = [np.array([index[one["category_id"]] for one in side], np.int64) for side in (true, found)]
     size_of = np.array([float(one.get("area", px)) for one, px in zip(true, pixels[0], strict=True)])

@@ -157,8 +157,13 @@ def _beyond(shapes: NDArray[Any], true: _Side, options: EvaluateOptions) -> list
     outside: Flags = ~shapely.intersects(true.shapes, frame)
     if not outside.any():
         return []
-    many = part_of(int(outside.sum()), len(outside), "object", "lies", "lie")
-    return [f"{many} of the truth beyond all that is predicted and count as missed; name the part that counts: --aoi"]
+    many = part_of(int(outside.sum()), len(outside), "object")
+    ends = (
+        "lies beyond all that is predicted and counts"
+        if outside.sum() == 1
+        else "lie beyond all that is predicted and count"
+    )
+    return [f"{many} of the truth {ends} as missed; name the part that counts: --aoi"]
 
 
 def _kept(names: tuple[str, ...] | None, kept: NDArray[np.intp]) -> list[str] | None:

@@ -194,7 +194,6 @@ def count_ids(
         width: of the bands along outlines, in pixels; 0 for none.
         options: threads, and whether progress is shown.
     """
-    region = grid.rect if aoi is None else aoi.rect
     total = IdCounts(width)
 
     def count(core: Rect) -> tuple[IdCounts, int]:
@@ -206,9 +205,8 @@ def count_ids(
         return part, core.area
 
     # Objects that reach beyond the area of interest are known to do so: rows and columns around it are read too.
-    whole = grid.rect if aoi is not None else region
-    with ThreadPoolExecutor(options.workers) as pool, Progress(whole.area, quiet=options.quiet) as progress:
-        for part, pixels in in_order(pool, count, strips(whole, halo=width), ahead=options.workers + 1):
+    with ThreadPoolExecutor(options.workers) as pool, Progress(grid.rect.area, quiet=options.quiet) as progress:
+        for part, pixels in in_order(pool, count, strips(grid.rect, halo=width), ahead=options.workers + 1):
             total.merge(part)
             progress.add(pixels)
     return total
