@@ -26,6 +26,7 @@ class Engine:
         executor: of its network.
         tta: the test-time augmentation: "none", "flips" or "d4".
         note: the reason why the executor computes with its runtime; None where an option names it.
+        network: the network, where the executor has it in PyTorch.
 
     Attributes:
         task: the meaning of the network's output.
@@ -36,9 +37,11 @@ class Engine:
         PlanError: the task takes no views.
     """
 
-    def __init__(self, card: Card, executor: Executor, *, tta: str = "none", note: str | None = None) -> None:
+    def __init__(
+        self, card: Card, executor: Executor, *, tta: str = "none", note: str | None = None, network: Any = None
+    ) -> None:
         self.card, self.executor, self.note = card, executor, note
-        self.task = task_of(card)
+        self.task = task_of(card) if network is None else task_of(card).of_network(network)
         if tta != "none" and not self.task.takes_views:
             raise PlanError(
                 f"--tta takes the mean of class probabilities over mirrored views, which task {card.task!r} of model "

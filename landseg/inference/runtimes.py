@@ -124,7 +124,7 @@ def torch_engine(
         precision=precision,
         threads=threads,
     )
-    return Engine(card, executor, tta=tta, note=note)
+    return Engine(card, executor, tta=tta, note=note, network=executor.network)
 
 
 def _device(name: str) -> str:
