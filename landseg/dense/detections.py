@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -107,15 +108,16 @@ class DetectionTask(Instances):
         made._pyramid, made._heads = self._pyramid, self._heads
         return made
 
-    def of_network(self, network: Any) -> Self:
-        """Return the task with the levels of a network and its heads, on the network's device."""
+    def of_network(self, network: Any, *, device: Any = None) -> Self:
+        """Return the task with the levels of a network and its heads, which compute in float32."""
         from landseg.tiling.crop_heads import CropHeads as HeadsOfNetwork
 
         if getattr(network, "things", None) != len(self.classes.things):
             raise ModelError("the network has not as many classes of things as the class table: train it anew")
         made = self.with_options({"score": self.options["score"]})
         levels = zip(network.strides, network.offsets, network.anchors, strict=True)
-        heads = HeadsOfNetwork(network.box_head, network.mask_head)
+        parts = network.box_head, network.mask_head
+        heads = HeadsOfNetwork(*(parts if device is None else (deepcopy(part).to(device) for part in parts)))
         made._pyramid = Pyramid(tuple(Level(*level) for level in levels), network.channels)
         made._heads = CropHeads(heads.boxes, heads.masks)
         return made

@@ -219,8 +219,12 @@ class Task(ABC):
         """Return the options of the network that follow from the task; none by default."""
         return {}
 
-    def of_network(self, network: Any) -> Self:
+    def of_network(self, network: Any, *, device: Any = None) -> Self:
         """Return the task with what it needs of a network beside the output; itself by default.
+
+        Args:
+            network: in PyTorch, with its weights.
+            device: the device that computes; None is the network's own.
 
         Raises:
             ModelError: the network is none of the task.
