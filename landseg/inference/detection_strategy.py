@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,12 +45,6 @@ def plan_detections(scope: Scope, *, strip: int | None = None) -> StreamPlan:
     if (reason := why_not_rows(engine, scope.options)) is not None:
         raise PlanError(
             f"model {name} finds objects by boxes, in the rows of a whole raster, and not in windows: {reason}"
-        )
-    if scope.raster.placement.factor != 1.0:
-        raise PlanError(
-            f"model {name} finds objects by boxes, on the raster's own pixels, and these have another size than the "
-            "model's: bring the raster to that size first (gdalwarp -tr), or name the size of its own pixels with "
-            "--resolution"
         )
     units = Rect(0, 0, *(-(-length // engine.field.stride) for length in shape))
     own = cast(DetectionTask, engine.task).bytes_of_column() * shape[1]
@@ -184,13 +179,17 @@ class _ValidRows:
 class _Writer:
     """Finished rows of labels on their way to the layers of a region.
 
+    Where the network has pixels of another size, a pixel of the source takes the label of the one that its centre
+    lies in.
+
     Attributes:
         outputs: of the run.
         scope: the region.
         task: makes classes of labels.
         aoi: the area of interest; None is all of the region.
-        valid: the pixels with data.
-        top: the next row.
+        valid: the pixels with data, of the network.
+        top: the next row of the network.
+        next: the next row of the source.
     """
 
     outputs: Outputs
@@ -198,7 +197,8 @@ class _Writer:
     task: DetectionTask
     aoi: Aoi | None
     valid: _ValidRows
-    top: int = field(default=0)
+    top: int = 0
+    next: int = 0
 
     def write(self, labels: NDArray[np.uint32], kinds: NDArray[np.int64]) -> int:
         """Write the next rows (n, width) of labels where they lie in the region; return the number of pixels."""
@@ -206,13 +206,34 @@ class _Writer:
         there = self.valid.between(rows.top, rows.bottom)
         self.valid.forget(rows.bottom)
         self.top = rows.bottom
-        rect = rows.intersection(self.scope.region)
+        target = Rect(self.next, 0, self._ready() - self.next, self.scope.raster.placement.source[1])
+        self.next = target.bottom
+        rect = target.intersection(self.scope.region)
         if rect is None or not rect.area:
             return 0
-        here = rect.relative_to(rows).slices
-        inside = inside_of(self.aoi, rect, there[here])
-        place, found = rect.relative_to(self.scope.outputs), labels[here]
+        if self.scope.raster.placement.factor == 1.0:
+            found, there = labels[rect.relative_to(rows).slices], there[rect.relative_to(rows).slices]
+        else:
+            found, there = self._at(labels, rows, rect), self.scope.raster.source.read(rect)[1]
+        inside, place = inside_of(self.aoi, rect, there), rect.relative_to(self.scope.outputs)
         self.outputs.write("classes", place, self.task.class_values(found, kinds, inside), inside)
         if any(layer.name == LABELS for layer in self.outputs.layers):
             self.outputs.write(LABELS, place, found, inside)
         return rect.area
+
+    def _ready(self) -> int:
+        """Return the row of the source up to which centres lie in the network's rows so far."""
+        placement = self.scope.raster.placement
+        if self.top >= placement.network[0]:
+            return placement.source[0]
+        return min(placement.source[0], max(self.next, ceil(self.top * placement.factor - 0.5)))
+
+    def _at(self, labels: NDArray[np.uint32], rows: Rect, rect: Rect) -> NDArray[np.uint32]:
+        """Return the labels (h, w) of a rectangle of the source, of those of rows of the network."""
+        factor = self.scope.raster.placement.factor
+        row = ((np.arange(rect.top, rect.bottom) + 0.5) / factor).astype(np.int64) - rows.top
+        column = ((np.arange(rect.left, rect.right) + 0.5) / factor).astype(np.int64)
+        found: NDArray[np.uint32] = labels[
+            np.clip(row, 0, rows.height - 1)[:, None], np.clip(column, 0, rows.width - 1)
+        ]
+        return found
