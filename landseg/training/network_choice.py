@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from landseg.dense.tasks import make_task
 from landseg.errors import ModelError, TrainingError
 from landseg.models.networks.catalogue import (
     ARCHITECTURES,
@@ -23,6 +22,7 @@ from landseg.text.untrusted import read_toml
 from landseg.training.recipe import DETECTIONS, INSTANCES, MODEL, RANDOM, Recipe
 
 _log = logging.getLogger(__name__)
+_WIDTHS = ("border", "near")  # of boundaries, which images and options say for every model of objects
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,11 @@ def _task_of(recipe: Recipe, arch: str) -> dict[str, Any]:
     task = DETECTIONS if is_detector(arch) else INSTANCES
     if recipe.task == task or recipe.task not in (DETECTIONS, INSTANCES):
         return {}
-    known = make_task(task, recipe.classes, {}).defaults
-    return {"task": task, "task_options": {name: v for name, v in recipe.task_options.items() if name in known}}
+    left_out = _WIDTHS if task == DETECTIONS else ()
+    return {
+        "task": task,
+        "task_options": {name: value for name, value in recipe.task_options.items() if name not in left_out},
+    }
 
 
 def _same(one: Any, other: Any) -> bool:
