@@ -72,8 +72,8 @@ def write_ids(outputs: Outputs, request: Request, classes: ClassMap, options: Ma
     return found
 
 
-def write_polygons(outputs: Outputs, request: Request, classes: ClassMap, found: Grouped) -> None:
-    """Write the polygons of the objects and of the classes without objects, with their style."""
+def write_polygons(outputs: Outputs, request: Request, classes: ClassMap, scores: NDArray[np.float32]) -> None:
+    """Write the polygons of the objects, with their scores (n,) by id less one, and of other classes."""
     from landseg.dense.class_files import write_style
     from landseg.vector.instance_polygons import InstanceShapes, polygonize_instances
 
@@ -84,7 +84,7 @@ def write_polygons(outputs: Outputs, request: Request, classes: ClassMap, found:
         outputs.layer_reader(IDS),
         place,
         classes,
-        found.things.score,
+        scores,
         options=InstanceShapes(**request.shaping),
         called=polygons,
     )

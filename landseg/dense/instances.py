@@ -52,7 +52,7 @@ class Instances(Semantic):
     noun = "class"
     files: ClassVar[tuple[str, ...]] = (*Semantic.files, "instances")
     measured = ("instances", "polygons")
-    label_maps = ("instance", "interior")
+    label_maps: ClassVar[tuple[str, ...]] = ("instance", "interior")
     takes_views = False
     defaults: ClassVar[Mapping[str, Any]] = {
         "rise": 0.3,
@@ -126,11 +126,11 @@ class Instances(Semantic):
         made = [
             replace(layer, count=len(names), band_names=names) if layer.name == "logits" else layer for layer in made
         ]
-        if _has_objects(request):
+        if has_objects(request):
             shares, ids = ("probability", "boundary"), files.get(IDS)
             made.append(Layer(ENERGY, main, "uint16", scratch=True))
             made.append(Layer(EVIDENCE, main, "uint8", 2, band_names=shares, scratch=True))
-            made.append(_ids_layer(main) if ids is None else replace(_ids_layer(ids), scratch=False))
+            made.append(ids_layer(main) if ids is None else replace(ids_layer(ids), scratch=False))
         return made
 
     def decoder(self, layers: list[Layer], *, temperature: float = 1.0) -> Decoder:
@@ -152,11 +152,11 @@ class Instances(Semantic):
         return decode
 
     def finish(self, outputs: Outputs, request: Request) -> Mapping[str, int]:
-        if not _has_objects(request):
+        if not has_objects(request):
             return super().finish(outputs, request)
         found = write_ids(outputs, request, self.classes, self.options)
         if "polygons" in request.files:
-            write_polygons(outputs, request, self.classes, found)
+            write_polygons(outputs, request, self.classes, found.things.score)
         if "preview" in request.files:
             from landseg.dense.class_files import draw_class_preview
 
@@ -218,12 +218,12 @@ def _given(options: LossOptions) -> list[str]:
     return [one.name for one in fields(options) if getattr(options, one.name) != getattr(usual, one.name)]
 
 
-def _has_objects(request: Request) -> bool:
+def has_objects(request: Request) -> bool:
     """Return whether a run is asked for objects: as a raster of ids, or as polygons."""
     return bool({IDS, "polygons"} & set(request.files))
 
 
-def _ids_layer(path: Path) -> Layer:
+def ids_layer(path: Path) -> Layer:
     """Return the layer of ids, which is made once the others are complete, as scratch."""
     numbers: dict[str, Any] = {"nodata": NODATA, "band_names": (ID_BAND,), "resampling": "nearest"}
     return Layer(IDS, path, "uint32", scratch=True, late=True, **numbers)

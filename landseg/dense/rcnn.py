@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from landseg.dense.boxes import FARTHEST, SUB, Boxes, join_boxes, move_boxes, no_boxes, share_of
 from landseg.dense.mask_claims import Claims
 from landseg.dense.online_nms import OnlineSuppression
-from landseg.dense.pyramid import FeatureRows, Pyramid, level_of
+from landseg.dense.pyramid import FeatureRows, Level, Pyramid, level_of
 
 BOX_BINS, MASK_BINS = 7, 14
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)
@@ -121,6 +121,7 @@ class Detector:
         self._claims, self._packed = Claims(shape), 0
         self._found: list[Boxes] = []
         self._count = 0
+        self._kinds = np.zeros(1, np.int64)
 
     @property
     def nbytes(self) -> int:
@@ -132,10 +133,21 @@ class Detector:
         """The number of proposals and objects that are not decided."""
         return len(self._proposals.waiting) + len(self._objects.waiting)
 
-    def add(self, packed: NDArray[np.float32]) -> NDArray[np.uint32]:
-        """Take the next rows (C, h, w) of the packed maps and return the labels (n, width) of finished rows."""
+    @property
+    def kinds(self) -> NDArray[np.int64]:
+        """The class of things of each label so far (labels + 1,), from 0; that of label 0 means nothing."""
+        return self._kinds
+
+    def add(self, packed: NDArray[np.float32], valid: NDArray[np.bool_] | None = None) -> NDArray[np.uint32]:
+        """Take the next rows (C, h, w) of the packed maps and return the labels (n, width) of finished rows.
+
+        Args:
+            packed: the maps.
+            valid: the pixels with data (rows, width) of these rows; a unit whose own pixel has none proposes nothing.
+                None: all have.
+        """
         maps = self._pyramid.unpack(packed, self._shape[1])
-        parts = [self._propose(number, rows) for number, rows in enumerate(maps)]
+        parts = [self._propose(number, rows, valid) for number, rows in enumerate(maps)]
         for kept, rows in zip(self._rows, maps, strict=True):
             kept.add(rows[..., : self._pyramid.features])
         self._packed += packed.shape[1]
@@ -166,19 +178,23 @@ class Detector:
         self._claims.add(found, self._masks(found), self._count + 1)
         self._found.append(found)
         self._count += len(found)
+        self._kinds = np.concatenate([self._kinds, found.kind])
         tops = self._objects.waiting.box[:, 1]
         above = min(anchors - self._largest, int(tops.min()) if len(tops) else _FAR)
         for rows in self._rows:
             rows.forget(above)
         return self._claims.finish(min(max(above // SUB, 0), self._shape[0]))
 
-    def _propose(self, number: int, maps: NDArray[np.float32]) -> Boxes:
+    def _propose(self, number: int, maps: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> Boxes:
         """Return the proposals of the next rows (h, w, C) of a level."""
         level, features = self._pyramid.levels[number], self._pyramid.features
         count = len(level.anchors)
         top = self._packed * (self._pyramid.coarsest // level.stride)
         maps = maps[: max(0, level.units(self._shape[0]) - top)]
-        row, column, anchor = np.nonzero(maps[..., features : features + count] >= self._options.objectness)
+        proposing = maps[..., features : features + count] >= self._options.objectness
+        if valid is not None and len(maps):
+            proposing &= _at_units(valid, level, maps.shape[:2])[..., None]
+        row, column, anchor = np.nonzero(proposing)
         values = maps[row, column]
         one = np.arange(len(row))
         deltas = values[:, features + count :].reshape(-1, count, 4)[one, anchor]
@@ -233,6 +249,16 @@ class Detector:
         for number, rows in enumerate(self._rows):
             found[level == number] = rows.crop(box[level == number], bins)
         return found
+
+
+def _at_units(valid: NDArray[np.bool_], level: Level, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the value (h, w) of the pixel at the centre of each unit of a level, from those of pixels."""
+    row, column = (
+        np.minimum((np.arange(units) * level.step + level.first) // SUB, pixels - 1)
+        for units, pixels in zip(shape, valid.shape, strict=True)
+    )
+    found: NDArray[np.bool_] = valid[row[:, None], column]
+    return found
 
 
 def _log_odds(logits: NDArray[np.float32]) -> NDArray[np.float32]:

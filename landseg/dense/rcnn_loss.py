@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from landseg.dense.boxes import SUB
@@ -43,6 +44,19 @@ class BoxNetwork(Protocol):
     def levels(self, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]: ...
     def box_head(self, crops: Tensor) -> tuple[Tensor, Tensor]: ...
     def mask_head(self, crops: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The maps of a network for some images, with the network, whose heads the losses need besides.
+
+    Attributes:
+        network: the network.
+        maps: features, objectness and differences of each level, as `BoxNetwork.levels` gives them.
+    """
+
+    network: BoxNetwork
+    maps: Sequence[tuple[Tensor, Tensor, Tensor]]
 
 
 def object_targets(classes: Tensor, ids: Tensor, things: Sequence[int]) -> dict[str, Tensor]:
@@ -87,9 +101,15 @@ def rcnn_losses(network: BoxNetwork, images: Tensor, targets: Sequence[Targets])
         images: ``(N, bands, h, w)``.
         targets: the objects of each image.
     """
+    return losses_of(Forward(network, network.levels(images)), targets)
+
+
+def losses_of(made: Forward, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    """Return the five terms of `rcnn_losses` for maps that are made; they are brought to float32."""
     from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss, maskrcnn_loss
 
-    maps = network.levels(images)
+    network = made.network
+    maps = [(features.float(), logits.float(), moves.float()) for features, logits, moves in made.maps]
     levels = [Level(*level) for level in zip(network.strides, network.offsets, network.anchors, strict=True)]
     terms, proposals = _propose(maps, levels, targets)
     heads: Any = RoIHeads(None, None, None, **_ROI, bbox_reg_weights=WEIGHTS, **_UNUSED)

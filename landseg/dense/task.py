@@ -178,6 +178,7 @@ class Task(ABC):
         measured: the names among `files` that are measured beside the main raster.
         label_maps: the label maps that its targets are made of, beside "class".
         takes_views: whether the mean over mirrored views (of the softmax over all channels) is meant for it.
+        whole_rows: whether the output is no map of pixels, but what objects are found from in rows of a whole raster.
         defaults: the task's options and their usual values.
 
     Raises:
@@ -191,6 +192,7 @@ class Task(ABC):
     measured: ClassVar[tuple[str, ...]] = ()
     label_maps: ClassVar[tuple[str, ...]] = ()
     takes_views: ClassVar[bool] = False
+    whole_rows: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, classes: ClassMap, options: Mapping[str, Any]) -> None:
@@ -211,6 +213,27 @@ class Task(ABC):
     @abstractmethod
     def heads(self) -> Heads:
         """Return the channels of the network's output by name."""
+
+    @property
+    def network_options(self) -> Mapping[str, Any]:
+        """Return the options of the network that follow from the task; none by default."""
+        return {}
+
+    def of_network(self, network: Any, *, device: Any = None) -> Self:
+        """Return the task with what it needs of a network beside the output; itself by default.
+
+        Args:
+            network: in PyTorch, with its weights.
+            device: the device that computes; None is the network's own.
+
+        Raises:
+            ModelError: the network is none of the task.
+        """
+        return self
+
+    def forward(self, network: Any, inputs: Tensor) -> Any:
+        """Return what the loss is taken of, for inputs (N, bands, h, w): by default the network's output."""
+        return network(inputs)
 
     def targets(self, labels: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return the targets of one crop by name, made of its label maps (s, s) after augmentation.

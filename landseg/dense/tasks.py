@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from landseg.classes import ClassMap
+from landseg.dense.detections import DetectionTask
 from landseg.dense.instances import Instances
 from landseg.dense.semantic import Semantic
 from landseg.dense.task import Task
@@ -15,6 +16,7 @@ from landseg.models.card import Card
 TASKS: dict[str, Callable[[ClassMap, Mapping[str, Any]], Task]] = {
     "semantic": Semantic,
     "instances": Instances,
+    "detections": DetectionTask,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.dense.task import Task
 from landseg.dense.tasks import task_of
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
@@ -26,6 +27,7 @@ class Engine:
         executor: of its network.
         tta: the test-time augmentation: "none", "flips" or "d4".
         note: the reason why the executor computes with its runtime; None where an option names it.
+        task: the model's, where it has more than the card of its network.
 
     Attributes:
         task: the meaning of the network's output.
@@ -36,9 +38,11 @@ class Engine:
         PlanError: the task takes no views.
     """
 
-    def __init__(self, card: Card, executor: Executor, *, tta: str = "none", note: str | None = None) -> None:
+    def __init__(
+        self, card: Card, executor: Executor, *, tta: str = "none", note: str | None = None, task: Task | None = None
+    ) -> None:
         self.card, self.executor, self.note = card, executor, note
-        self.task = task_of(card)
+        self.task = task or task_of(card)
         if tta != "none" and not self.task.takes_views:
             raise PlanError(
                 f"--tta takes the mean of class probabilities over mirrored views, which task {card.task!r} of model "

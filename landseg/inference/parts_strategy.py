@@ -30,7 +30,7 @@ def choose_strategy(scope: Scope, parts: Sequence[Rect] | None = None) -> Strate
     Raises:
         PlanError: the options do not go together.
     """
-    if parts is None:
+    if parts is None or scope.engine.task.whole_rows:  # these take the whole raster, and know no parts
         return strategy.choose_strategy(scope)
     strategies = tuple(strategy.choose_strategy(scope.part(part)) for part in parts)
     return PartsStrategy(scope.region, tuple(parts), strategies)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from landseg import __version__
+from landseg.dense.tasks import task_of
 from landseg.errors import PlanError
 from landseg.inference.engine import Engine
 from landseg.inference.options import InferenceOptions
@@ -124,7 +125,8 @@ def torch_engine(
         precision=precision,
         threads=threads,
     )
-    return Engine(card, executor, tta=tta, note=note)
+    task = task_of(card).of_network(model.network, device=executor.device)
+    return Engine(card, executor, tta=tta, note=note, task=task)
 
 
 def _device(name: str) -> str:

@@ -18,6 +18,7 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
 from landseg.geo.vectors.aoi import Aoi
+from landseg.inference.detection_strategy import DetectionStrategy, plan_detections
 from landseg.inference.disagreement import disagreement_once
 from landseg.inference.prediction import Prediction, planned
 from landseg.inference.row_strategy import RowStrategy, plan_rows, why_not_rows
@@ -68,6 +69,8 @@ def choose_strategy(scope: Scope) -> Strategy:
     Raises:
         PlanError: the options do not go together.
     """
+    if scope.engine.task.whole_rows:
+        return DetectionStrategy(scope, plan_detections(scope))
     reason = why_not_rows(scope.engine, scope.options)
     if reason is None:
         try:
@@ -93,6 +96,10 @@ def resume_strategy(scope: Scope, state: dict[str, Any]) -> Strategy:
             threads,
         )
     scope.engine.executor.threads = state["threads"]  # sums of floats depend on how they are shared out
+    if state["engine"] == "detections":
+        unlimited = replace(scope, options=replace(scope.options, memory=1 << 40))
+        plan = plan_detections(unlimited, strip=state["strip"])
+        return DetectionStrategy(scope, replace(plan, chunk=state["chunk"]))
     if state["engine"] == "windows":
         tiling = scope.replan(state)
         recorded = state.get("sample")

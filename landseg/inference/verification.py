@@ -159,6 +159,11 @@ def compare_on_crop(
     from landseg.inference.row_strategy import why_not_rows
     from landseg.inference.scope import Scope, whole_plan
 
+    if engine.task.whole_rows:
+        raise PlanError(
+            f"model {engine.card.name} finds objects by boxes, in the rows of a whole raster: there are no windows "
+            "to compare with one forward pass"
+        )
     pixels, valid = matched.network.read(crop)
     if not valid.any():
         raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size or name a part")

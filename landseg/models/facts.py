@@ -39,7 +39,7 @@ def network_facts() -> dict[str, Any]:
     The "options" of an architecture hold the defaults, None where the network chooses a value itself; "on" holds the
     options with encoders that make another network of it; "encoders" is None where any encoder goes with it.
     """
-    from landseg.models.networks.catalogue import ARCHITECTURES, ENCODERS, OPTIONS
+    from landseg.models.networks.catalogue import ENCODERS, NETWORKS, OPTIONS
 
     architectures = [
         {
@@ -49,6 +49,6 @@ def network_facts() -> dict[str, Any]:
             "options": dict(entry.options),
             "on": {} if entry.on_vgg16 is None else {"vgg16": dict(entry.on_vgg16.options)},
         }
-        for name, entry in ARCHITECTURES.items()
+        for name, entry in NETWORKS.items()
     ]
     return {"architectures": architectures, "options": dict(OPTIONS), "encoders": [*ENCODERS, "timm:NAME"]}

@@ -14,8 +14,8 @@ from landseg.classes import LandClass
 from landseg.models.card import SEMANTIC, Band, Card
 
 _TASKS = {
-    SEMANTIC: "semantic-segmentation", "instances": "instance-segmentation", "panoptic": "panoptic-segmentation",
-    "points": "object-detection",
+    SEMANTIC: "semantic-segmentation", "instances": "instance-segmentation", "detections": "instance-segmentation",
+    "panoptic": "panoptic-segmentation", "points": "object-detection",
 }  # fmt: skip
 _OTHER_TASK = "regression"  # MLM's word for numbers at every pixel; MLM allows no other words
 _ANY = -1  # MLM's "any size" in a shape

@@ -43,7 +43,7 @@ def build_card(data: TrainingData, network: nn.Module, *, figures: Metrics | Non
         description=recipe.description,
         arch=recipe.arch,
         encoder=recipe.encoder,
-        options=dict(recipe.options),
+        options={**recipe.options, **task.network_options},
         bands=tuple(Band(b.name, b.common_name, b.mean, b.std, b.tags.scale, b.tags.offset) for b in recipe.bands),
         classes=recipe.classes,
         task=recipe.task,

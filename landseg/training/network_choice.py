@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import ModelError, TrainingError
-from landseg.models.networks.catalogue import ARCHITECTURES, NO_ENCODER, architecture, check_encoder, is_fitted
+from landseg.models.networks.catalogue import (
+    ARCHITECTURES,
+    NO_ENCODER,
+    architecture,
+    check_encoder,
+    is_detector,
+    is_fitted,
+)  # fmt: skip
 from landseg.text.strict import shown
 from landseg.text.untrusted import read_toml
-from landseg.training.recipe import MODEL, RANDOM, Recipe
+from landseg.training.recipe import DETECTIONS, INSTANCES, MODEL, RANDOM, Recipe
 
 _log = logging.getLogger(__name__)
+_WIDTHS = ("border", "near")  # of boundaries, which images and options say for every model of objects
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class NetworkChoice:
             encoder = self.encoder or recipe.encoder
         changed = replace(
             recipe,
+            **_task_of(recipe, arch),
             arch=arch,
             encoder=encoder,
             encoder_weights=self._weights(recipe, encoder),
@@ -87,6 +96,18 @@ def _kept(recipe: Recipe, arch: str, encoder: str) -> Mapping[str, Any]:
         ", ".join(recipe.options),
     )
     return {}
+
+
+def _task_of(recipe: Recipe, arch: str) -> dict[str, Any]:
+    """Return the task and its options, where the network learns objects in another way than the recipe's."""
+    task = DETECTIONS if is_detector(arch) else INSTANCES
+    if recipe.task == task or recipe.task not in (DETECTIONS, INSTANCES):
+        return {}
+    left_out = _WIDTHS if task == DETECTIONS else ()
+    return {
+        "task": task,
+        "task_options": {name: value for name, value in recipe.task_options.items() if name not in left_out},
+    }
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -44,7 +44,7 @@ def initial_network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
         bands=len(recipe.bands),
         channels=task.heads.total,
         encoder_weights=recipe.encoder_weights if recipe.init is None else None,
-        **recipe.options,
+        **{**recipe.options, **task.network_options},
     )
     if recipe.loss.at == "units":
         UnitScores(network)

@@ -11,7 +11,7 @@ from landseg.errors import TrainingError
 from landseg.models.networks.catalogue import ARCHITECTURES, is_fitted
 from landseg.text.strict import shown
 from landseg.training.network_choice import NetworkChoice, read_value
-from landseg.training.recipe import MODEL, RANDOM, Recipe, read_table, recipe_of
+from landseg.training.recipe import DETECTIONS, MODEL, RANDOM, Recipe, read_table, recipe_of
 from landseg.training.recipe_from_files import DataFiles, fill_recipe
 
 _BUDGETS = ("minutes", "steps", "epochs")
@@ -93,7 +93,10 @@ class Overrides:
             full["coarse"]["table"] = str(Path(self.coarse["table"]).absolute())
         recipe = recipe_of(full, folder, where=where)
         said = {key: value for key, value in self.model.items() if value is not None and key not in _OF_INIT}
-        return _split_for(NetworkChoice(**said, options=self.options).in_place_of(recipe))
+        recipe = NetworkChoice(**said, options=self.options).in_place_of(recipe)
+        if data.border_m is not None and recipe.task == DETECTIONS:
+            raise TrainingError(f"{recipe.arch} learns boxes and masks, and no boundaries: leave out --border")
+        return _split_for(recipe)
 
     def _refuse_steps(self, table: Mapping[str, Any], data: DataFiles) -> None:
         """Refuse options of training in steps for a network that does not learn in steps."""

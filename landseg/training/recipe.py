@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
+from landseg.dense.detections import DetectionTask
 from landseg.dense.instances import Instances
 from landseg.dense.objective import LossOptions
 from landseg.dense.task import Task
@@ -15,7 +16,7 @@ from landseg.dense.tasks import make_task
 from landseg.errors import TrainingError
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.models.card import SEMANTIC
-from landseg.models.networks.catalogue import NO_ENCODER, is_fitted
+from landseg.models.networks.catalogue import NO_ENCODER, is_detector, is_fitted
 from landseg.runtime.replacement import written
 from landseg.scenes.data_source import UNSTATED, SourceSpec
 from landseg.scenes.split import SplitOptions
@@ -29,7 +30,8 @@ from landseg.training.sampler import SamplingOptions
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
 
-INSTANCES = Instances.name
+INSTANCES, DETECTIONS = Instances.name, DetectionTask.name
+OF_OBJECTS = (INSTANCES, DETECTIONS)
 RANDOM = "none"
 """The name of random weights."""
 MODEL: dict[str, Any] = {
@@ -145,12 +147,17 @@ class Recipe:
                 f"the task {self.task!r} needs a network that gives numbers at every pixel: use another arch than "
                 'pixel-forest, and loss.at = "pixels"'
             )
-        if self.task == INSTANCES and any(source.coarse for source in self.sources):
+        if is_detector(self.arch) != (self.task == DETECTIONS):
+            raise TrainingError(
+                f"{self.arch} is no network for the task {self.task!r}: mask-rcnn learns objects, as the task "
+                f"{DETECTIONS!r}, and needs --things or --ids; other networks learn them as the task {INSTANCES!r}"
+            )
+        if self.task in OF_OBJECTS and any(source.coarse for source in self.sources):
             raise TrainingError(
                 "coarse labels teach shares of classes, and no objects: leave out --coarse, or learn classes alone, "
                 "without --things and --ids"
             )
-        if self.task != INSTANCES and any(source.things or source.ids for source in self.sources):
+        if self.task not in OF_OBJECTS and any(source.things or source.ids for source in self.sources):
             raise TrainingError(
                 f"sources have things or ids, and the task {self.task!r} learns no objects: say task = "
                 f'"{INSTANCES}", or leave them out'

@@ -22,6 +22,7 @@ from landseg.models.file import load_model
 from landseg.models.layers.upsampler import UPSAMPLERS
 from landseg.models.networks.backbones import ENCODERS
 from landseg.models.networks.build import ARCHITECTURES, architecture, build_network
+from landseg.models.networks.catalogue import NETWORKS, is_detector
 from landseg.training.network_choice import NetworkChoice, check_network, read_options
 from landseg.training.recipe import MODEL, read_recipe
 from tests.parts.sample_models import save_small_model
@@ -255,10 +256,10 @@ def test_every_architecture_is_built_by_name_saved_loaded_and_predicts(
 def test_networks_can_be_listed_with_their_options() -> None:
     record = json.loads(run("models", "--networks", "--json").stdout)
     assert record == json.loads(json.dumps(network_facts()))
-    assert [entry["name"] for entry in record["architectures"]] == list(ARCHITECTURES)
+    assert [entry["name"] for entry in record["architectures"]] == list(NETWORKS)
     assert record["encoders"] == [*ENCODERS, "timm:NAME"]
     assert all(entry["paper"] for entry in record["architectures"])
-    entries = [one for entry in ARCHITECTURES.values() for one in (entry, entry.on_vgg16) if one is not None]
+    entries = [one for entry in NETWORKS.values() for one in (entry, entry.on_vgg16) if one is not None]
     taken = {name for one in entries for name in one.options}
     assert set(record["options"]) == taken, "every option has its meaning, and none is left over"
     assert [name for name in UPSAMPLERS if name not in record["options"]["upsampler"]] == []
@@ -276,9 +277,10 @@ def test_what_is_listed_can_be_given(data: Path) -> None:
             arch = line.partition(":")[0]
         elif line.startswith("  option ") and "=" in line:
             options = read_options([line.removeprefix("  option ")])
-            entry = ARCHITECTURES[arch]
+            entry = NETWORKS[arch]
             assert options.items() <= dict(entry.options).items()
             encoder = (entry.encoders or ("resnet18",))[0]
-            check_network(replace(recipe, arch=arch, encoder=encoder, options=options))
+            task = "detections" if is_detector(arch) else recipe.task
+            check_network(replace(recipe, arch=arch, task=task, encoder=encoder, options=options))
             seen += 1
     assert seen > 20

@@ -23,10 +23,13 @@ from landseg.dense.task import Request
 from landseg.errors import LandsegError, ModelError, TrainingError
 from landseg.models.card import Card, Metrics
 from landseg.models.file import Model
+from landseg.models.networks.mask_rcnn import MaskRCNN
 from landseg.models.read_card import read_card
 from landseg.output.layer import Layer
+from landseg.predict import predict
 from landseg.train import train
 from landseg.training.holdout import HoldoutScene, measure_holdout, of_no_use
+from landseg.training.new_model import initial_network
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.run_options import RunOptions
 from landseg.training.sources import open_scenes
@@ -250,3 +253,46 @@ def test_the_command_refuses_in_one_sentence_and_leaves_nothing(town: Path) -> N
     said = CliRunner().invoke(app, args)
     assert said.exit_code == 1 and not (town / "m.safetensors").exists() and not (town / "m.run").exists()
     assert " ".join(said.stderr.split()).startswith("landseg: --things makes an object of each polygon")
+
+
+def test_mask_rcnn_makes_the_task_of_detections(town: Path) -> None:
+    recipe = recipe_of(town, things=True, background="ground", arch="mask-rcnn")
+    assert (recipe.task, recipe.task_options) == ("detections", {})
+    recipe.write(town / "train.toml")
+    assert read_recipe(town / "train.toml").task == "detections"
+    table = "\n".join(
+        f'[[classes]]\nvalue = {value}\nname = "{name}"\nthing = {thing}'
+        for value, name, thing in ((3, "house", "true"), (4, "barn", "true"), (5, "road", "false"))
+    )
+    (town / "classes.toml").write_text(table)
+    two = recipe_of(town, things=True, class_field="kind", classes=town / "classes.toml", arch="mask-rcnn")
+    network = initial_network(two, print)
+    assert isinstance(network, MaskRCNN) and (network.things, network.channels) == (2, 96)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"background": "ground"}, "mask-rcnn learns objects"),
+        ({"things": True, "background": "ground", "border": 0.5}, "--border"),
+        ({"things": True, "class_field": "kind"}, "one class beside those of things"),
+    ],
+)
+def test_mask_rcnn_refuses_what_it_does_not_learn(town: Path, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(LandsegError, match=sentence):
+        initial_network(recipe_of(town, arch="mask-rcnn", **options), print)
+
+
+@pytest.mark.slow
+def test_mask_rcnn_learns_is_measured_and_goes_on(town: Path) -> None:
+    options = {**QUICK, "arch": "mask-rcnn", "things": True, "background": "ground", "steps": 4}
+    options["set"] = {**QUICK["set"], "task_options.features": 8, "task_options.score": 0.05}
+    options["option"] = {"box_channels": 16, "mask_channels": 8, "anchor_scale": 4}
+    made = train(town / "scenes", town / "houses.gpkg", town / "m.safetensors", report=lambda _: None, **options)
+    card = read_card(str(town / "m.safetensors"))
+    assert (card.task, card.options["things"], card.task_options["features"]) == ("detections", 1, 8)
+    assert card.heads.total == 85 * 23 and card.metrics is not None and made.metrics is not None
+    assert {"f1", "ap50", "precision"} <= set(card.metrics.overall)
+    scene = town / "scenes" / "0.tif"
+    found = predict(scene, town / "map.tif", model=town / "m.safetensors", instances=town / "i.tif", quiet=True)
+    assert found.counts["below_score"] == 0  # type: ignore[union-attr]

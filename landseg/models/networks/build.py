@@ -18,6 +18,7 @@ from landseg.models.networks.deeplab_v2 import DeepLabV2
 from landseg.models.networks.fcn import VGGFCN, FCN32s
 from landseg.models.networks.fpn import SemanticFPN
 from landseg.models.networks.largefov import LargeFOV
+from landseg.models.networks.mask_rcnn import MaskRCNN
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.models.networks.unet import UNet
 from landseg.models.networks.upernet import UPerNet
@@ -31,6 +32,13 @@ _CLASSES: dict[str, Callable[..., nn.Module]] = {
     made.__name__: made
     for made in (DeepLabV3Plus, DeepLabV3, DeepLabV2, LargeFOV, FCN32s, VGGFCN, SemanticFPN, UNet, UPerNet)
 }
+
+
+def _mask_rcnn(encoder: Encoder, *, classes: int, **options: Any) -> MaskRCNN:
+    return MaskRCNN(encoder, pyramid_channels=MaskRCNN.channels_of(classes), **options)
+
+
+_CLASSES["MaskRCNN"] = _mask_rcnn
 
 
 def build_network(

@@ -150,6 +150,17 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
 }
 
+DETECTORS: dict[str, Architecture] = {
+    "mask-rcnn": Architecture(
+        "MaskRCNN",
+        "Mask R-CNN (He et al. 2017) on a feature pyramid: boxes, scores and masks of objects (task detections)",
+        {"box_channels": 512, "mask_channels": 128, "anchor_scale": 8, "things": 1},
+    ),
+}
+"""Networks of boxes and masks, whose output is no map of classes."""
+NETWORKS = {**ARCHITECTURES, **DETECTORS}
+"""Every network by name."""
+
 # The meaning of each option, in the terms of the papers and of the common libraries.
 OPTIONS: dict[str, str] = {
     "output_stride": "input pixels per pixel of the encoder's last features: 8, 16 or 32; below 32 the last "
@@ -175,6 +186,10 @@ OPTIONS: dict[str, str] = {
     "leaves": "the most leaves of a tree",
     "depth": "the most decisions from a tree's root to a leaf",
     "windows": "sides in pixels, odd, of the squares that local means and variances are of",
+    "box_channels": "channels of the hidden layers of the head that scores and moves boxes",
+    "mask_channels": "channels of the hidden layers of the head that makes masks",
+    "anchor_scale": "side of the square anchor, in units of its level: 8 is 32 pixels at stride 4",
+    "things": "classes of things; the training sets it",
     "upsampler": "aligned (bilinear, no weights), or learned: nearest, bilinear, transposed, fractional, shuffle, "
     "unpool",
 }
@@ -185,15 +200,20 @@ def is_fitted(arch: str) -> bool:
     return arch in ARCHITECTURES and ARCHITECTURES[arch].fitted
 
 
+def is_detector(arch: str) -> bool:
+    """Return True if an architecture finds boxes and masks of objects; False for unknown names too."""
+    return arch in DETECTORS
+
+
 def architecture(arch: str, encoder: str) -> Architecture:
     """Return the entry of an architecture for an encoder.
 
     Raises:
         ModelError: the architecture is unknown, or cannot have this encoder.
     """
-    if arch not in ARCHITECTURES:
-        raise ModelError(f"there is no architecture {arch!r}; use one of {', '.join(ARCHITECTURES)}")
-    entry = ARCHITECTURES[arch]
+    if arch not in NETWORKS:
+        raise ModelError(f"there is no architecture {arch!r}; use one of {', '.join(NETWORKS)}")
+    entry = NETWORKS[arch]
     if encoder == "vgg16" and entry.on_vgg16 is not None:
         return entry.on_vgg16
     if entry.fitted and encoder != NO_ENCODER:

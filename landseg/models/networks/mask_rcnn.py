@@ -75,6 +75,23 @@ class MaskRCNN(nn.Module):
             nn.init.normal_(layer.weight, std=0.01)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
+    @staticmethod
+    def channels_of(total: int) -> int:
+        """Return the channels of the features of a level in an output of so many channels.
+
+        Raises:
+            ModelError: no network of this kind has such an output.
+        """
+        units = sum((STRIDES[-1] // stride) ** 2 for stride in STRIDES)
+        channels, rest = divmod(total, units)
+        channels -= 5 * len(RATIOS)
+        if rest or channels < 1:
+            raise ModelError(
+                f"mask-rcnn has {units} channels of output for each of its features and {5 * len(RATIOS)} more, and "
+                f"not {total}: use it for the task detections"
+            )
+        return channels
+
     @property
     def strides(self) -> tuple[int, ...]:
         """The stride of each level, in pixels."""

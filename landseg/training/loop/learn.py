@@ -90,7 +90,13 @@ def _fitted(network: nn.Module, data: TrainingData, folder: RunFolder, *, quiet:
     _begin(data, folder)
     return fit(
         network,
-        Lesson(Batches(sampler, task=task, options=recipe.augment), loss, recipe.scaling, recipe.loss.at or "pixels"),
+        Lesson(
+            Batches(sampler, task=task, options=recipe.augment),
+            loss,
+            recipe.scaling,
+            recipe.loss.at or "pixels",
+            task.forward if task.whole_rows else None,
+        ),
         options=options,
         folder=folder.path,
         feedback=Feedback(validation if validation else None, pictures, quiet),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,7 +38,9 @@ class Learner(LightningModule):
         super().__init__()
         self.network = network
         self.loss, self.scaling, self.options, self.first = lesson.loss, lesson.scaling, options, first
-        self.scores: Callable[[Tensor], Tensor] = network.__call__
+        self.scores: Callable[[Tensor], Any] = network.__call__
+        if lesson.forward is not None:
+            self.scores = partial(lesson.forward, network)
         if lesson.at == "units":
             self.scores = scores = UnitScores(network)
             self.loss = at_units(lesson.loss, scores.grid)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from landseg.training.batches import BatchesLike, Loss, Scaling
 from landseg.training.fit_options import FitOptions
@@ -30,12 +30,14 @@ class Lesson:
         scaling: of the raw pixels.
         at: the grid of logits and targets: the "pixels" of the input, or the network's own "units", see
             `landseg.dense.target_grid`.
+        forward: (network, inputs) -> what the loss gets in place of logits; None: the network's output.
     """
 
     batches: BatchesLike
     loss: Loss
     scaling: Scaling
     at: Literal["pixels", "units"] = "pixels"
+    forward: Callable[[nn.Module, Tensor], Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,9 @@ class QuickValidation:
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
         """Return the task's figures of a network in eval mode, the headline first."""
-        measure = self._task.measure()
+        measure, task = self._task.measure(), self._task.of_network(network)
         for number, (inputs, valid, labels) in enumerate(self._windows):
-            layers = self._task.result(output_of(network, inputs), valid)
+            layers = task.result(output_of(network, inputs), valid)
             measure.update(layers, valid, labels, raster=number)
         figures = measure.figures()
         return {self._task.headline: figures[self._task.headline], **figures}

@@ -1,0 +1,251 @@
+"""Detections in predict: the objects of the whole raster, through strips, kills and nodata; what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import torch
+from numpy.typing import NDArray
+
+from landseg.classes import ClassMap, LandClass
+from landseg.dense import detections
+from landseg.dense.detections import DetectionTask
+from landseg.dense.grouping import NODATA
+from landseg.dense.rcnn import Detector
+from landseg.errors import LandsegError, ModelError, PlanError
+from landseg.geo.grid import Rect
+from landseg.inference import detection_strategy
+from landseg.inference.match import match_options
+from landseg.inference.options import PredictOptions
+from landseg.models.card import Band, Card, Field
+from landseg.models.file import Model, load_model, save_model
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.networks.build import build_network
+from landseg.models.networks.mask_rcnn import MaskRCNN
+from landseg.predict import predict
+from landseg.verify import verify
+from tests.parts.predicting import QUICK, one, read
+from tests.parts.streamed import lively
+
+pytestmark = pytest.mark.usefixtures("quick_disk")
+Write = Callable[..., Path]
+HOUSE, GROUND = LandClass(3, "house", (200, 0, 0), thing=True), LandClass(1, "ground", (90, 90, 90))
+SMALL = {"box_channels": 16, "mask_channels": 8, "things": 1}
+OPTIONS = {"features": 6, "largest": 96, "objectness": 0.5}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """Return a network of random weights that finds many objects in noise."""
+    task = DetectionTask(ClassMap((GROUND, HOUSE)), OPTIONS)
+    torch.manual_seed(0)
+    made = build_network("mask-rcnn", encoder="resnet18", bands=1, channels=task.heads.total, **SMALL)
+    network = lively(made)
+    assert isinstance(network, MaskRCNN)
+    for layer in network.output:
+        assert isinstance(layer, torch.nn.Conv2d) and layer.bias is not None
+        layer.weight.mul_(0.01)
+        layer.bias.mul_(0.01)
+    network.objectness.bias.fill_(0)
+    network.deltas.weight.mul_(0.1)
+    network.deltas.bias.mul_(0.1)
+    network.box_head.move.weight.mul_(0.3)
+    card = Card(
+        name="boxes",
+        description="for tests",
+        arch="mask-rcnn",
+        encoder="resnet18",
+        options=SMALL,
+        bands=(Band("grey", None, 128.0, 64.0),),
+        classes=task.classes,
+        receptive_field=Field.of(receptive_field(network)),
+        parameters=1,
+        licence="none",
+        task="detections",
+        heads=task.heads,
+        task_options=task.options,
+    )
+    return Model(network.float(), card, Path("boxes.safetensors"), "hash of boxes")
+
+
+def noise(height: int, width: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(1).integers(0, 256, (1, height, width)).astype(np.uint8)
+
+
+def whole(model: Model, pixels: NDArray[np.uint8], valid: NDArray[np.bool_] | None = None) -> Any:
+    """Return the layers of one forward pass over the whole picture."""
+    valid = np.ones(pixels.shape[1:], bool) if valid is None else valid
+    inputs = np.where(valid, (pixels.astype(np.float32) - 128) / 64, 0).astype(np.float32)
+    with torch.inference_mode():
+        output = model.network(torch.from_numpy(inputs[None]))[0].numpy()
+    return DetectionTask(model.card.classes, model.card.task_options).of_network(model.network).result(output, valid)
+
+
+def numbered(ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return ids numbered anew from 1 without those that no pixel has."""
+    there = ids != NODATA
+    found = np.where(there, np.searchsorted(np.unique(np.append(ids[there], 0)), ids), ids)
+    return found.astype(np.uint32)
+
+
+def test_objects_of_rows_are_those_of_the_whole_picture(model: Model, tmp_path: Path, write_raster: Write) -> None:
+    pixels = noise(500, 130)
+    files = {"instances": tmp_path / "ids.tif", "polygons": tmp_path / "h.gpkg"}
+    made = one(predict(write_raster(pixels), tmp_path / "m.tif", model=model, **files, **QUICK))
+    ids, expected = read(tmp_path / "ids.tif"), numbered(whole(model, pixels)["instances"])
+    assert made.counts["instances"] == expected.max() > 20
+    assert (ids != expected).mean() < 1e-3
+    moved = numbered(whole(model, np.roll(pixels, 1, axis=1))["instances"])
+    assert (ids != moved).mean() > 0.1  # the twin: one row too low
+    assert np.array_equal(read(tmp_path / "m.tif") == 3, ids > 0)
+    assert (made.engine, made.mode) == ("stream", "exact")
+    houses = geopandas.read_file(tmp_path / "h.gpkg", layer="h").query("value == 3")
+    assert set(houses["id"]) == set(range(1, ids.max() + 1))
+    assert houses["score"].between(0.5, 1).all()
+
+
+def test_pixels_without_data_propose_and_get_nothing(model: Model, tmp_path: Path, write_raster: Write) -> None:
+    pixels, valid = noise(320, 130), np.ones((320, 130), bool)
+    valid[130:], valid[:, 100:] = False, False
+    options = {"instances": tmp_path / "ids.tif", **QUICK}
+    predict(write_raster(pixels, valid=valid), tmp_path / "m.tif", model=model, **options)
+    ids = read(tmp_path / "ids.tif")
+    assert np.array_equal(ids == NODATA, ~valid) and ids[valid].max() > 0
+    assert (ids != numbered(whole(model, pixels, valid)["instances"])).mean() < 1e-3
+    task = DetectionTask(model.card.classes, model.card.task_options).of_network(model.network)
+    with torch.inference_mode():
+        output = model.network(torch.zeros(1, 1, 320, 130) + 1)[0].numpy()
+    found = {name: task.detector((320, 130)) for name in ("all", "none")}
+    found["all"].add(output)
+    found["none"].add(output, np.zeros((320, 130), bool))
+    for detector in found.values():
+        detector.end()
+    assert len(found["none"].detections()) == 0 < len(found["all"].detections())
+
+
+def test_small_objects_are_left_out_and_the_rest_is_numbered(
+    model: Model, tmp_path: Path, write_raster: Write
+) -> None:
+    scene = write_raster(noise(200, 130))  # pixels of 0.25 m2
+    files = {"instances": tmp_path / "i.tif", "overwrite": True, **QUICK}
+    made = [
+        one(predict(scene, tmp_path / "m.tif", model=model, **files, **more))
+        for more in ({}, {"min_area": 25.0}, {"score": 0.9})
+    ]
+    assert made[2].counts["instances"] < made[0].counts["instances"]
+    predict(scene, tmp_path / "m.tif", model=model, min_area=25.0, **files)
+    ids = read(tmp_path / "i.tif")
+    kept, sizes = np.unique(ids[ids > 0], return_counts=True)
+    assert np.array_equal(kept, np.arange(1, len(kept) + 1)) and sizes.min() >= 100
+    assert made[1].counts["below_area"] > 0 < len(kept)
+    assert made[0].counts["instances"] == len(kept) + made[1].counts["below_area"]
+
+
+def test_a_run_that_is_stopped_starts_anew_or_goes_on_with_its_objects(
+    model: Model, tmp_path: Path, write_raster: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, out = write_raster(noise(400, 130)), tmp_path / "m.tif"
+    files = {"instances": tmp_path / "ids.tif", "resume": True, **QUICK}
+    predict(scene, tmp_path / "other.tif", model=model, instances=tmp_path / "others.tif", **QUICK)
+    expected, passes = read(tmp_path / "others.tif"), []
+
+    def stop(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    whole_end = Detector.end
+    monkeypatch.setattr(detection_strategy, "state_of", stop)  # all rows are written, and no object is recorded
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, out, model=model, **files)
+    monkeypatch.undo()
+    monkeypatch.setattr(Detector, "end", lambda self: passes.append(1) or whole_end(self))
+    monkeypatch.setattr(detections, "write_detected_ids", stop)
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, out, model=model, **files)
+    monkeypatch.undo()
+    assert passes == [1]
+    monkeypatch.setattr(Detector, "end", stop)  # what is found is not found again
+    assert one(predict(scene, out, model=model, **files)).counts["instances"] == expected.max()
+    assert np.array_equal(read(tmp_path / "ids.tif"), expected)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_an_area_of_interest_has_the_objects_of_the_whole_raster(
+    model: Model, tmp_path: Path, write_raster: Write
+) -> None:
+    scene = write_raster(noise(300, 130))
+    predict(scene, tmp_path / "w.tif", model=model, **QUICK)
+    with rasterio.open(scene) as raster:
+        left, top = raster.xy(100, 30, offset="ul")
+        right, bottom = raster.xy(220, 110, offset="ul")
+    predict(scene, tmp_path / "a.tif", model=model, aoi=(left, bottom, right, top), **QUICK)
+    assert np.array_equal(read(tmp_path / "a.tif"), read(tmp_path / "w.tif")[100:220, 30:110])
+
+
+@pytest.mark.parametrize("metres", [0.81, 0.4])
+def test_pixels_of_another_size_take_the_label_they_lie_in(
+    model: Model, tmp_path: Path, write_raster: Write, metres: float
+) -> None:
+    scene = write_raster(noise(300, 140))  # of half a metre
+    predict(scene, tmp_path / "m.tif", model=model, instances=tmp_path / "i.tif", resolution=metres, **QUICK)
+    with match_options([str(scene)], model.card, PredictOptions(resolution=metres)) as raster:
+        pixels, _ = raster.network.read(Rect(0, 0, *raster.placement.network))
+        factor = raster.placement.factor
+    ids, expected = read(tmp_path / "i.tif"), whole(model, pixels)["instances"]
+    rows, columns = (
+        np.clip(((np.arange(length) + 0.5) / factor).astype(int), 0, most - 1)
+        for length, most in zip(ids.shape, expected.shape, strict=True)
+    )
+    assert ids.shape == (300, 140) and ids.max() > 3
+    assert (ids != numbered(expected[rows[:, None], columns])).mean() < 0.02
+    assert (ids != numbered(expected[np.maximum(rows - 2, 0)[:, None], columns])).mean() > 0.05  # the twin: too low
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"engine": "windows"}, "in the rows of a whole raster"),
+        ({"window": 256}, "in the rows of a whole raster"),
+        ({"tta": "flips"}, "leave out --tta"),
+        ({"probs": "p.tif"}, "leave out --probs"),
+        ({"score": 1.0}, "score"),
+    ],
+)
+def test_what_boxes_do_not_take_is_refused(
+    model: Model, tmp_path: Path, write_raster: Write, options: dict[str, Any], sentence: str
+) -> None:
+    scene = write_raster(noise(64, 64))
+    if "probs" in options:
+        options = {"probs": tmp_path / "p.tif"}
+    if "score" in options:
+        options = {**options, "instances": tmp_path / "i.tif"}
+    with pytest.raises(LandsegError, match=sentence):
+        predict(scene, tmp_path / "m.tif", model=model, **options, **QUICK)
+    assert [path.name for path in tmp_path.iterdir()] == ["raster.tif"]
+
+
+def test_verify_is_refused(model: Model, write_raster: Write) -> None:
+    with pytest.raises(PlanError, match="no windows to"):
+        verify(write_raster(noise(64, 64)), model=model)
+
+
+def test_a_table_needs_things_and_one_other_class() -> None:
+    with pytest.raises(ModelError, match="one class beside those of things"):
+        DetectionTask(ClassMap((HOUSE,)), {})
+    with pytest.raises(ModelError, match="one class beside those of things"):
+        DetectionTask(ClassMap((HOUSE, GROUND, LandClass(4, "road", (9, 9, 9)))), {})
+    for options in ({"largest": "far"}, {"features": 1.5}, {"score": 1.0}, {"overlap": 2.0}):
+        with pytest.raises(ModelError, match="detections"):
+            DetectionTask(ClassMap((HOUSE, GROUND)), options)
+
+
+def test_a_model_file_holds_both_stages(model: Model, tmp_path: Path) -> None:
+    save_model(tmp_path / "boxes.safetensors", model.network, model.card, dtype="float32")
+    back = load_model(tmp_path / "boxes.safetensors")
+    assert back.card.task == "detections" and isinstance(back.network, MaskRCNN)
+    assert torch.equal(back.network.mask_head[0].weight, model.network.mask_head[0].weight)  # type: ignore[index]
