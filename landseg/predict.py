@@ -45,6 +45,7 @@ def predict(
         LandsegError: a raster, the model or an option cannot be used, or a file cannot be written.
         KeyboardInterrupt: the run was stopped by hand; `resume=True` continues it.
     """
+    from landseg.dense.tasks import task_of
     from landseg.inference.batch import Batch
     from landseg.inference.options import PredictOptions
     from landseg.inference.products import check_map_name
@@ -66,7 +67,7 @@ def predict(
     named = named_model(model)
     if is_folder(target):
         return Batch(every, Path(target), named, wanted, _draw_preview).result(finished)
-    check_map_name(Path(target), named.card.classes)
+    check_map_name(Path(target), task_of(named.card))
     made = Run(LazyEngine(named, wanted), every, Path(target), wanted, draw_preview=_draw_preview).result()
     finished(made, 1, 1)
     return made

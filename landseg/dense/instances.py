@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from landseg.models.heads import CLASSES, Heads
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.text.amounts import counted
+from landseg.text.untrusted import brief
 from landseg.tiling.stitch import Finished
 
 if TYPE_CHECKING:
@@ -31,6 +33,15 @@ if TYPE_CHECKING:
     from landseg.dense.objective import LossOptions
 
 INTERIOR, BOUNDARY = "interior", "boundary"
+_RANGES = {
+    "rise": (0, math.inf),
+    "score": (0, 1),
+    "min_area_m2": (0, 1e12),
+    "border": (0.5, 1e4),
+    "near": (0.5, 1e4),
+    "near_weight": (0, 1e6),
+}
+"""The smallest and the largest value of each option."""
 
 
 class Instances(Semantic):
@@ -69,6 +80,12 @@ class Instances(Semantic):
             raise ModelError(
                 "the task 'instances' needs a class of things: say thing = true for it in the class table"
             )
+        for option, (least, most) in _RANGES.items():
+            value = self.options[option]
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not least <= value <= most:
+                limits = f"from {least:g} to {most:g}" if most < math.inf else f"of {least:g} or more"
+                raise ModelError(f"{option} of the task 'instances' is {brief(value)}: expected a number {limits}")
 
     @property
     def heads(self) -> Heads:

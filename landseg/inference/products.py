@@ -125,7 +125,7 @@ def is_map_name(output: Path) -> bool:
     return output.suffix.lower() in (".tif", ".tiff")
 
 
-def check_map_name(output: Path, classes: ClassMap) -> None:
+def check_map_name(output: Path, task: Task) -> None:
     """Raise OutputError if the name of an output is neither that of a GeoTIFF nor, with things, of a vector file.
 
     The sentence holds the name to use.
@@ -134,11 +134,11 @@ def check_map_name(output: Path, classes: ClassMap) -> None:
     if is_map_name(output):
         return
     check_local(output)
-    if classes.things and output.name.lower().endswith(tuple(end for form in FORMATS for end in form.suffixes)):
+    form = next((form for form in FORMATS if output.name.lower().endswith(form.suffixes)), None)
+    if "instances" in task.files and form is not None:
         return
     if not suffix:
         raise OutputError(f"-o {output}: write {output}.tif for one map, or {output}/ for a map of each in a folder")
-    form = next((form for form in FORMATS if output.name.lower().endswith(form.suffixes)), None)
     stem = output.stem if form is None else form.stem(output)
     also = "--preview" if suffix == ".png" else "--polygons" if form is not None else None
     more = "" if also is None else f" {also} {output}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -32,6 +34,26 @@ def test_heads_are_classes_interior_and_boundary() -> None:
 def test_a_table_without_a_thing_has_no_instances() -> None:
     with pytest.raises(ModelError, match="needs a class of things: say thing = true"):
         Instances(ClassMap((GROUND,)), {})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("rise", "abc", "of 0 or more"),
+        ("rise", -0.1, "of 0 or more"),
+        ("score", 3, "from 0 to 1"),
+        ("score", True, "from 0 to 1"),
+        ("min_area_m2", math.nan, "from 0 to 1e"),
+        ("border", 0, "from 0.5"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(option: str, value: object, expected: str) -> None:
+    with pytest.raises(ModelError, match=f"{option} of the task 'instances' is .*: expected a number {expected}"):
+        Instances(TASK.classes, {option: value})
+
+
+def test_a_rise_without_end_gives_pieces() -> None:
+    assert Instances(TASK.classes, {"rise": math.inf}).options["rise"] == math.inf
 
 
 def test_maps_hold_shares_of_whole_numbers_and_no_class_without_data() -> None:
