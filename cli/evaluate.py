@@ -153,7 +153,7 @@ def object_lines(found: "ObjectEvaluation") -> Iterator[str]:
     yield "  truth: " + ", ".join(f"{int(counts[name]):,} {name}" for name in ("found", "merged", "split", "missed"))
     yield f"  prediction: {int(counts['invented']):,} invented"
     yield (
-        f"  {int(counts['found_count']):,} objects of {counts['found_size']:,.0f} {unit} for "
+        f"  {counted(int(counts['found_count']), 'object')} of {counts['found_size']:,.0f} {unit} for "
         f"{int(counts['true_count']):,} of {counts['true_size']:,.0f} {unit}"
     )
     yield ""

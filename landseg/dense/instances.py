@@ -80,12 +80,12 @@ class Instances(Semantic):
             raise ModelError(
                 "the task 'instances' needs a class of things: say thing = true for it in the class table"
             )
-        for option, (least, most) in _RANGES.items():
-            value = self.options[option]
+        for option in _RANGES.keys() & self.defaults.keys():
+            value, (least, most) = self.options[option], _RANGES[option]
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not least <= value <= most:
                 limits = f"from {least:g} to {most:g}" if most < math.inf else f"of {least:g} or more"
-                raise ModelError(f"{option} of the task 'instances' is {brief(value)}: expected a number {limits}")
+                raise ModelError(f"{option} of the task {self.name!r} is {brief(value)}: expected a number {limits}")
 
     @property
     def heads(self) -> Heads:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import ClassError
 from landseg.metrics.overlaps import Ints
+from landseg.text.amounts import counted
 
 _FINER = 5  # parts of a pixel in which COCO's tools draw polygons
 
@@ -71,7 +72,9 @@ def _turns(lengths: Any, pixels: int) -> Ints:
     """Return begins and ends of run lengths, which are those of nothing and of the mask by turns."""
     runs = np.asarray(lengths, np.int64).reshape(-1)
     if (runs < 0).any() or runs.sum() != pixels:
-        raise ClassError(f"run lengths of {int(runs.sum()):,} pixels in an image of {pixels:,}: expected all of it")
+        raise ClassError(
+            f"run lengths of {counted(int(runs.sum()), 'pixel')} in an image of {pixels:,}: expected all of it"
+        )
     ends = np.cumsum(runs)
     starts = ends - runs
     own = np.stack([starts[1::2], ends[1::2]], axis=1)
@@ -128,7 +131,7 @@ def _drawn(points: NDArray[np.float64], height: int, width: int) -> Ints:
     outside to inside, or back, at the first pixel of that column that begins at or after the point.
     """
     if len(points) < 3:
-        raise ClassError(f"a polygon of {len(points)} points encloses nothing: expected three or more")
+        raise ClassError(f"a polygon of {counted(len(points), 'point')} encloses nothing: expected three or more")
     corners = (_FINER * points + 0.5).astype(np.int64)
     u, v = _outline(corners)
     moved = np.flatnonzero(np.diff(u))

@@ -20,6 +20,7 @@ from landseg.geo.vectors.names import is_vector, split_layer
 from landseg.labels.id_rasters import is_id_raster
 from landseg.labels.legend import is_class_raster, read_legend
 from landseg.labels.object_files import read_objects
+from landseg.text.amounts import counted
 
 _NOT_OF_OBJECTS = ("classes", "ignore", "background", "buffer", "label_colors", "probs", "errors")
 _OF_OBJECTS = ("areas", "score")
@@ -53,7 +54,7 @@ def are_objects(prediction: Sequence[str], target: Sequence[str], options: Evalu
         )
     _refuse_given(options, _NOT_OF_OBJECTS, "rasters of classes, and the prediction holds objects")
     if len(target) > 1:
-        raise ClassError(f"{len(target)} files of truth for objects: name one")
+        raise ClassError(f"{counted(len(target), 'file')} of truth for objects: name one")
     return True
 
 
@@ -82,7 +83,9 @@ def _open(path: str, options: EvaluateOptions, *, truth: bool) -> Side:
     file = RasterFile(path)
     try:
         if len(file.info.dtypes) != 1:
-            raise ClassError(f"{file.label} has {len(file.info.dtypes)} bands, expected one with the ids of objects")
+            raise ClassError(
+                f"{file.label} has {counted(len(file.info.dtypes), 'band')}, expected one with the ids of objects"
+            )
         if _has_table(path):
             raise ClassError(
                 f"{file.label} holds classes, expected ids of objects or polygons: name the raster that "

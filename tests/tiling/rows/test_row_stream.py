@@ -132,7 +132,7 @@ class Odd(nn.Module):
         (nn.GroupNorm(2, 4), "odd"),
         (nn.AdaptiveAvgPool2d(1), "odd"),
         (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), "odd"),
-        (nn.PixelUnshuffle(1), "odd"),
+        (nn.LocalResponseNorm(2), "odd"),
         (lambda x: torch.fft.fft2(x).real, "fft"),
         (lambda x: torch.cat([x, x], 2), "cat"),
         (lambda x: x.add_(1) if x is None else torch.relu_(x) + x, "relu_"),
