@@ -51,10 +51,7 @@ def inspect_data(images: Files, labels: File | None = None, **options: Unpack[In
         edge = cell_edge(len(shown))
     found = inspection.report(shown=shown, edge=edge)
     if truth is not None or wanted.ids is not None or any(item.labels for item in inspection.items):
-        known = [one.text.partition(": ")[2] or one.text for one in found.findings]  # a fault is said once
-        found.findings[:0] = [
-            one for one in _refusal(names, truth, wanted) if not any(text in one.text for text in known)
-        ]
+        found.findings[:0] = _refusal(names, truth, wanted)
     if sheet is not None:
         from landseg.report.contact_sheet import draw_contact_sheet
 
