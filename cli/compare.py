@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console, options, panels
+from . import console, objects, options, panels
 from .evaluate import number
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def command(
     samples: Annotated[
         int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the intervals; 0 for none.")
     ] = 1000,
-    areas: options.Areas = "",
-    score: options.LeastScore = 0.0,
+    areas: objects.Areas = "",
+    score: objects.JudgedScore = 0.0,
     boundary: Annotated[
         str, typer.Option("--boundary", metavar="3px|2m|none", help="Band width of the boundary AP of objects.")
     ] = "none",

@@ -8,7 +8,7 @@ import typer
 
 from landseg.text.amounts import counted, shorten_list
 
-from . import console, options, panels
+from . import console, objects, options, panels
 
 if TYPE_CHECKING:
     from landseg.scenes.data_report import DataReport
@@ -35,23 +35,8 @@ def command(
     buffer: options.Buffer = None,
     background: options.Background = None,
     label_colors: options.LabelColors = False,
-    things: Annotated[
-        bool,
-        typer.Option(
-            "--things",
-            help="The vector file's polygons are objects: count them, and those that touch or overlap.",
-            rich_help_panel=panels.LABELS,
-        ),
-    ] = False,
-    ids: Annotated[
-        str | None,
-        typer.Option(
-            "--ids",
-            metavar="PATH",
-            help="Rasters with a number for each object, 0 for none, one for each image.",
-            rich_help_panel=panels.LABELS,
-        ),
-    ] = None,
+    things: objects.CountThings = False,
+    ids: objects.CountIds = None,
     split: Annotated[
         str | None,
         typer.Option(

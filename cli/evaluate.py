@@ -9,7 +9,7 @@ import typer
 
 from landseg.text.amounts import counted, part_of
 
-from . import console, options, panels
+from . import console, objects, options, panels
 
 if TYPE_CHECKING:
     from landseg.evaluation.objects.result import ObjectEvaluation
@@ -44,8 +44,8 @@ def command(
     samples: Annotated[
         int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the intervals; 0 for none.")
     ] = 1000,
-    areas: options.Areas = "",
-    score: options.LeastScore = 0.0,
+    areas: objects.Areas = "",
+    score: objects.JudgedScore = 0.0,
     classes: options.Classes = None,
     ignore: options.Ignore = None,
     layer: options.Layer = None,

@@ -178,7 +178,7 @@ def model_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield _row("usable for", f"{sizes} a pixel" if sizes else "not stated")
     yield _row("trained at", _metres(facts["trained_at_m"]) if facts["trained_at_m"] else "unknown")
     for entry in facts["classes"]["classes"]:
-        kind = ", things" if entry.get("thing") else ""
+        kind = ", things" if entry.get("thing") and "task" in facts else ""  # other models find no objects
         yield _row(f"class {entry['value']}", f"{entry['name']} (#{bytes(entry['color']).hex()}){kind}")
     warmth = facts["temperature"]
     yield _row(

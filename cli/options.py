@@ -36,12 +36,6 @@ Log = Annotated[
         "--log", metavar="FILE", help="Append all messages, with the time, to a file.", rich_help_panel=panels.GENERAL
     ),
 ]
-Areas = Annotated[
-    str, typer.Option("--areas", metavar="M2,M2", help="Ends of ranges of sizes of objects, in square metres.")
-]
-LeastScore = Annotated[
-    float, typer.Option("--score", metavar="S", help="Score from which objects count in F1, PQ and the counts.")
-]
 Threads = Annotated[
     int | None,
     typer.Option(

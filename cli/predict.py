@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console, panels
+from . import console, objects, panels
 from .jsonlines import JsonLines
 from .options import (
     Bands,
@@ -139,59 +139,12 @@ def command(
         str | None,
         typer.Option("--preview", metavar="FILE.png", help="A picture of the map.", rich_help_panel=panels.OUTPUTS),
     ] = None,
-    instances: Annotated[
-        str | None,
-        typer.Option(
-            "--instances",
-            metavar="FILE",
-            help="The number of every object, with a model of things.",
-            rich_help_panel=panels.OUTPUTS,
-        ),
-    ] = None,
-    score: Annotated[
-        float | None,
-        typer.Option(
-            "--score",
-            metavar="0..1",
-            help="Leave out objects with a lower score. [the model's]",
-            rich_help_panel=panels.OUTPUTS,
-        ),
-    ] = None,
-    min_area: Annotated[
-        float | None,
-        typer.Option(
-            "--min-area",
-            metavar="M2",
-            help="Leave out smaller objects; pixels without a coordinate system. [the model's]",
-            rich_help_panel=panels.OUTPUTS,
-        ),
-    ] = None,
-    holes: Annotated[
-        float,
-        typer.Option(
-            "--holes",
-            metavar="M2",
-            help="Fill holes of up to this size in the polygons of objects.",
-            rich_help_panel=panels.OUTPUTS,
-        ),
-    ] = 0.0,
-    regularize: Annotated[
-        bool,
-        typer.Option(
-            "--regularize",
-            help="Draw objects with right angles; walls in common come apart.",
-            rich_help_panel=panels.OUTPUTS,
-        ),
-    ] = False,
-    simplify: Annotated[
-        float,
-        typer.Option(
-            "--simplify",
-            metavar="METRES",
-            help="Leave out corners of objects up to this far from the outline.",
-            rich_help_panel=panels.OUTPUTS,
-        ),
-    ] = 0.0,
+    instances: objects.Instances = None,
+    score: objects.LeastScore = None,
+    min_area: objects.MinArea = None,
+    holes: objects.Holes = 0.0,
+    regularize: objects.Regularize = False,
+    simplify: objects.Simplify = 0.0,
     engine: Engine = "auto",
     window: Window = "auto",
     halo: Halo = "auto",

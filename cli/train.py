@@ -9,12 +9,12 @@ import typer
 
 from landseg.text.amounts import counted
 
-from . import console, options, panels
+from . import console, objects, options, panels
 
 if TYPE_CHECKING:
     from landseg.training.result import TrainingResult
 
-_COARSE, _THINGS, _NET, _FIT = "Coarse labels", "Objects", "Network", "Training"
+_COARSE, _NET, _FIT = "Coarse labels", "Network", "Training"
 
 
 def command(
@@ -126,32 +126,9 @@ def command(
             rich_help_panel=_COARSE,
         ),
     ] = None,
-    things: Annotated[
-        bool,
-        typer.Option(
-            "--things",
-            help="Each polygon of LABELS is an object, such as a house: learn to tell them apart.",
-            rich_help_panel=_THINGS,
-        ),
-    ] = False,
-    ids: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--ids",
-            metavar="RASTER|FOLDER",
-            help="Rasters with a number for each object, 0 for none, one for each image; LABELS may be left out.",
-            rich_help_panel=_THINGS,
-        ),
-    ] = None,
-    border: Annotated[
-        float | None,
-        typer.Option(
-            "--border",
-            metavar="METRES",
-            help="Width on each side of an object's outline that is learned as its boundary. [0.5, at least 2 px]",
-            rich_help_panel=_THINGS,
-        ),
-    ] = None,
+    things: objects.Things = False,
+    ids: objects.IdRasters = None,
+    border: objects.Border = None,
     split: Annotated[
         str | None,
         typer.Option(

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.dense.grouping import NODATA
 from landseg.dense.instance_files import IDS, PixelSizes
 from landseg.dense.rcnn import Detections
 from landseg.dense.task import Request
 from landseg.geo.pieces import cut, rows_within
+from landseg.labels.id_rasters import NODATA
 from landseg.output.outputs import Outputs
 
 LABELS = "labels"
@@ -56,12 +56,12 @@ def write_detected_ids(outputs: Outputs, request: Request, *, least_area: float)
         values = outputs.read(LABELS, rect)[0]
         there = values != NODATA
         weights = sizes.weights(rect)
-        pixels += np.bincount(values[there], minlength=len(pixels))
+        counts = np.bincount(values[there], minlength=len(pixels))
+        pixels += counts
         if weights is not None:
-            area += np.bincount(values[there], np.broadcast_to(weights, values.shape)[there], len(area))
-    plain = not rects or sizes.weights(rects[0]) is None
-    measured = np.where(plain, pixels, area) * sizes.unit
-    seen, large = pixels[labels] > 0, measured[labels] >= least_area
+            counts = np.bincount(values[there], np.broadcast_to(weights, values.shape)[there], len(area))
+        area += counts
+    seen, large = pixels[labels] > 0, area[labels] * sizes.unit >= least_area
     kept = seen & large
     table = np.zeros(len(labels) + 1, np.uint32)
     table[labels[kept]] = np.arange(1, int(kept.sum()) + 1)

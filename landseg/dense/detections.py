@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from landseg.classes import ClassMap
 from landseg.dense.detection_files import LABELS, write_detected_ids
-from landseg.dense.grouping import NODATA
 from landseg.dense.instances import Instances, has_objects, ids_layer
 from landseg.dense.pyramid import Level, Pyramid
-from landseg.dense.rcnn import DetectionOptions, Detector
-from landseg.dense.rcnn import Heads as CropHeads
+from landseg.dense.rcnn import DetectionOptions, Detector, SecondStage
 from landseg.dense.task import Agreement, Arrays, Decoder, Examples, Loss, Request
-from landseg.errors import ModelError, TrainingError
+from landseg.errors import ModelError
+from landseg.labels.id_rasters import NODATA
 from landseg.models.heads import Heads
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
@@ -78,7 +77,7 @@ class DetectionTask(Instances):
         self._other = others[0]
         self._thresholds = self._checked()
         self._pyramid: Pyramid | None = None
-        self._heads: CropHeads | None = None
+        self._heads: SecondStage | None = None
 
     def _checked(self) -> DetectionOptions:
         """Return the thresholds; raise ModelError for a value that means nothing."""
@@ -110,16 +109,16 @@ class DetectionTask(Instances):
 
     def of_network(self, network: Any, *, device: Any = None) -> Self:
         """Return the task with the levels of a network and its heads, which compute in float32."""
-        from landseg.tiling.crop_heads import CropHeads as HeadsOfNetwork
+        from landseg.tiling.crop_heads import CropHeads
 
         if getattr(network, "things", None) != len(self.classes.things):
             raise ModelError("the network has not as many classes of things as the class table: train it anew")
         made = self.with_options({"score": self.options["score"]})
         levels = zip(network.strides, network.offsets, network.anchors, strict=True)
         parts = network.box_head, network.mask_head
-        heads = HeadsOfNetwork(*(parts if device is None else (deepcopy(part).to(device) for part in parts)))
+        heads = CropHeads(*(parts if device is None else (deepcopy(part).to(device) for part in parts)))
         made._pyramid = Pyramid(tuple(Level(*level) for level in levels), network.channels)
-        made._heads = CropHeads(heads.boxes, heads.masks)
+        made._heads = SecondStage(heads.boxes, heads.masks)
         return made
 
     def forward(self, network: Any, inputs: Tensor) -> Any:
@@ -131,8 +130,7 @@ class DetectionTask(Instances):
         return {name: labels[name] for name in ("class", "instance")}
 
     def loss(self, options: LossOptions, sets: LabelSets, counts: NDArray[np.int64]) -> Loss:
-        if options != type(options)(at=options.at):
-            raise TrainingError(f"the task {self.name!r} has losses of its own: leave out the entries of [loss]")
+        self.check_loss(options)
         return partial(_loss, self.classes.things)
 
     def choose_options(self, given: Mapping[str, Any], examples: Examples) -> tuple[Mapping[str, Any], str]:
@@ -191,19 +189,9 @@ class DetectionTask(Instances):
 
         return decode
 
-    def finish(self, outputs: Outputs, request: Request) -> Mapping[str, int]:
-        if not has_objects(request):
-            return super().finish(outputs, request)
+    def write_objects(self, outputs: Outputs, request: Request) -> tuple[NDArray[np.float32], dict[str, int]]:
         found = write_detected_ids(outputs, request, least_area=self.options["min_area_m2"])
-        if "polygons" in request.files:
-            from landseg.dense.instance_files import write_polygons
-
-            write_polygons(outputs, request, self.classes, found.scores)
-        if "preview" in request.files:
-            from landseg.dense.class_files import draw_class_preview
-
-            draw_class_preview(outputs, request, self.classes)
-        return {"instances": len(found.scores), "below_score": 0, "below_area": found.below_area}
+        return found.scores, {"instances": len(found.scores), "below_score": 0, "below_area": found.below_area}
 
     def tags(self) -> dict[str, str]:
         return {**super().tags(), "task": Instances.name}  # of rasters of ids, whatever found the objects

@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.dense.flood import flood
-
-NODATA = (1 << 32) - 1
-"""The value of a raster of ids where there is no data; 0 is where there is no thing."""
+from landseg.labels.id_rasters import NODATA
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,8 @@ def differing(ids: NDArray[np.uint32], others: NDArray[np.uint32]) -> int:
     >>> differing(np.array([[1, 1, 1]], np.uint32), np.array([[5, 5, 9]], np.uint32))
     2
     """
-    pairs, shared = np.unique(np.stack([ids.ravel(), others.ravel()]), axis=1, return_counts=True)
+    pairs, shared = np.unique((ids.astype(np.uint64) << 32) | others, return_counts=True)
+    first, second = pairs >> np.uint64(32), pairs & np.uint64(NODATA)
     one, other = (np.bincount(part.ravel()) for part in (ids, others))
-    whole = (pairs > 0).all(axis=0) & (one[pairs[0]] == shared) & (other[pairs[1]] == shared)
+    whole = (first > 0) & (second > 0) & (one[first] == shared) & (other[second] == shared)
     return int((other[1:] > 0).sum() - whole.sum())

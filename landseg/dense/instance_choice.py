@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import ClassMap
 from landseg.dense.grouping import Maps, group
-from landseg.dense.instance_measure import Objects
+from landseg.dense.instance_measure import RasterObjects
 from landseg.dense.task import Example, Examples
 from landseg.text.amounts import counted
 
@@ -92,7 +92,7 @@ def _found(examples: Sequence[tuple[Maps, Example]], classes: ClassMap, rise: fl
     score, area, right, true_m2, true = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, bool)], [np.zeros(0)], 0
     for maps, one in examples:
         ids, things = group(maps, classes.things, rise=rise)
-        objects = Objects(classes)
+        objects = RasterObjects(classes)
         objects.scores = things.score
         objects.update((one.labels["instance"], one.labels["class"]), (ids, maps.classes), one.valid)
         pixel = np.nan if one.pixel_m2 is None else one.pixel_m2

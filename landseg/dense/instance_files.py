@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.dense.grouping import NODATA, Maps
+from landseg.dense.grouping import Maps
 from landseg.dense.row_grouping import Grouped, RowGrouping
 from landseg.dense.task import Request
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import cut, rows_within
 from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.ruler import Ruler
+from landseg.labels.id_rasters import NODATA
 from landseg.output.outputs import Outputs
 from landseg.runtime.progress import Progress
 from landseg.vector.topology.linked_lists import find_components

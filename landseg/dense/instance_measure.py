@@ -21,7 +21,7 @@ PER_CLASS = ("f1", "ap50")
 Ids = NDArray[np.int64]
 
 
-class Objects:
+class RasterObjects:
     """The pixels that true and found objects of one raster share, and the class of each object.
 
     Pixels count that have data in the prediction and whose true number is known. Ids are whole numbers, 0 for none.
@@ -65,7 +65,7 @@ class InstanceMeasure:
 
     def __init__(self, classes: ClassMap) -> None:
         self._classes, self._pixels = classes, ClassMeasure(classes)
-        self._rasters: dict[int, Objects] = {}
+        self._rasters: dict[int, RasterObjects] = {}
 
     def update(
         self,
@@ -80,7 +80,7 @@ class InstanceMeasure:
         values, ids = layers["classes"], layers["instances"]
         if "instance" not in labels or values is None or ids is None:
             return
-        objects = self._rasters.setdefault(raster, Objects(self._classes))
+        objects = self._rasters.setdefault(raster, RasterObjects(self._classes))
         if (scores := layers.get("scores")) is not None:
             objects.scores = scores
         indices, _ = self._classes.to_indices_and_unmapped(values, valid)

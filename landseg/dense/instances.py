@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.dense.grouping import NODATA, Maps, differing, group
+from landseg.dense.grouping import Maps, differing, group
 from landseg.dense.instance_files import ENERGY, EVIDENCE, IDS, write_ids, write_polygons
-from landseg.dense.semantic import BAND, Semantic, top
+from landseg.dense.semantic import BAND, ClassDecoder, Semantic, top
 from landseg.dense.task import Agreement, Arrays, Decoder, Examples, Loss, Request
 from landseg.errors import ModelError, TrainingError
 from landseg.labels.id_rasters import BAND as ID_BAND
+from landseg.labels.id_rasters import NODATA
 from landseg.models.heads import CLASSES, Heads
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.text.amounts import counted
+from landseg.text.strict import is_number
 from landseg.text.untrusted import brief
 from landseg.tiling.stitch import Finished
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from landseg.dense.objective import LossOptions
 
 INTERIOR, BOUNDARY = "interior", "boundary"
+CONFIDENCE = "confidence"
+"""The layer of the probability of the class of each pixel."""
 _RANGES = {
     "rise": (0, math.inf),
     "score": (0, 1),
@@ -80,10 +84,9 @@ class Instances(Semantic):
             raise ModelError(
                 "the task 'instances' needs a class of things: say thing = true for it in the class table"
             )
-        for option in _RANGES.keys() & self.defaults.keys():
-            value, (least, most) = self.options[option], _RANGES[option]
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not least <= value <= most:
+        for option, (least, most) in _RANGES.items():
+            value = self.options.get(option, least)
+            if not (is_number(value) or value == math.inf) or not least <= value <= most:
                 limits = f"from {least:g} to {most:g}" if most < math.inf else f"of {least:g} or more"
                 raise ModelError(f"{option} of the task {self.name!r} is {brief(value)}: expected a number {limits}")
 
@@ -99,11 +102,14 @@ class Instances(Semantic):
     def loss(self, options: LossOptions, sets: LabelSets, counts: NDArray[np.int64]) -> Loss:
         from landseg.dense.instance_loss import instance_loss
 
+        self.check_loss(options)
+        return instance_loss(self.heads, sets, near_weight=self.options["near_weight"])
+
+    def check_loss(self, options: LossOptions) -> None:
         if strays := _given(options):
             raise TrainingError(
                 f"the task {self.name!r} has a loss of its own: leave out {', '.join(strays)} of [loss]"
             )
-        return instance_loss(self.heads, sets, near_weight=self.options["near_weight"])
 
     def measure(self) -> InstanceMeasure:
         from landseg.dense.instance_measure import InstanceMeasure
@@ -152,37 +158,42 @@ class Instances(Semantic):
 
     def decoder(self, layers: list[Layer], *, temperature: float = 1.0) -> Decoder:
         names = {layer.name for layer in layers}
-        of_classes = [layer for layer in layers if layer.name not in ("logits", ENERGY, EVIDENCE)]
-        classes = super().decoder(of_classes, temperature=temperature)
+        dtypes = {layer.name: layer.dtype for layer in layers if layer.name not in ("logits", ENERGY, EVIDENCE)}
+        if ENERGY in names:
+            dtypes[CONFIDENCE] = "uint8"  # of the class, which objects are scored by
+        classes = ClassDecoder(self.classes, dtypes, temperature=temperature).decode
 
         def decode(finished: Finished) -> Arrays:
             logits, valid = finished.logits, finished.valid
             if logits is None or not valid.any():
                 return dict.fromkeys(names)
-            made = dict(classes(replace(finished, logits=logits[self.heads[CLASSES]])))
+            made: dict[str, Any] = classes(replace(finished, logits=logits[self.heads[CLASSES]]))
             if "logits" in names:
                 made["logits"] = logits
             if ENERGY in names:
-                made[ENERGY], made[EVIDENCE] = self._energy_and_evidence(logits, valid, temperature)
-            return made
+                made[ENERGY], boundary = self._levels_of(logits)
+                made[EVIDENCE] = np.stack([made[CONFIDENCE], boundary])
+            return {name: made[name] for name in names}
 
         return decode
 
     def finish(self, outputs: Outputs, request: Request) -> Mapping[str, int]:
         if not has_objects(request):
             return super().finish(outputs, request)
-        found = write_ids(outputs, request, self.classes, self.options)
+        scores, counts = self.write_objects(outputs, request)
         if "polygons" in request.files:
-            write_polygons(outputs, request, self.classes, found.things.score)
+            write_polygons(outputs, request, self.classes, scores)
         if "preview" in request.files:
             from landseg.dense.class_files import draw_class_preview
 
             draw_class_preview(outputs, request, self.classes)
-        return {
-            "instances": len(found.things),
-            "below_score": found.below_score,
-            "below_area": found.below_area,
-        }
+        return counts
+
+    def write_objects(self, outputs: Outputs, request: Request) -> tuple[NDArray[np.float32], dict[str, int]]:
+        """Write the layer of ids; return the score of each object by its id less one (n,), and what was counted."""
+        found = write_ids(outputs, request, self.classes, self.options)
+        counts = {"below_score": found.below_score, "below_area": found.below_area}
+        return found.things.score, {"instances": len(found.things), **counts}
 
     def counts_text(self, counts: Mapping[str, int], *, located: bool) -> str:
         things, options = self.classes.things, self.options
@@ -196,17 +207,16 @@ class Instances(Semantic):
     def tags(self) -> dict[str, str]:
         return {**super().tags(), "task": self.name}
 
-    def _energy_and_evidence(
-        self, output: NDArray[np.float32], valid: NDArray[np.bool_], temperature: float
-    ) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-        """Return the energy (h, w), and the probability of the class and of a boundary (2, h, w), of an output."""
-        energy, evidence = np.empty(valid.shape, np.uint16), np.empty((2, *valid.shape), np.uint8)
-        rows = max(1, BAND // valid.shape[1])
-        for start in range(0, len(valid), rows):  # what lies between them stays in the cache
+    def _levels_of(self, output: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+        """Return the energy, and the probability of a boundary, of an output (C, h, w) as whole numbers (h, w)."""
+        interior, boundary = (output[self.heads[name]][0] for name in (INTERIOR, BOUNDARY))
+        energy, border = np.empty(interior.shape, np.uint16), np.empty(interior.shape, np.uint8)
+        rows = max(1, BAND // interior.shape[1])
+        for start in range(0, len(interior), rows):  # what lies between them stays in the cache
             some = slice(start, start + rows)
-            maps = self.maps(np.ascontiguousarray(output[:, some]), valid[some], temperature=temperature)
-            energy[some], evidence[0, some], evidence[1, some] = maps.energy, maps.probability, maps.boundary
-        return energy, evidence
+            energy[some] = _levels(_sigmoid(interior[some]), 65535, np.uint16)
+            border[some] = _levels(_sigmoid(boundary[some]), 255, np.uint8)
+        return energy, border
 
     def agreement(
         self, one: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_], *, tie: float
@@ -218,14 +228,12 @@ class Instances(Semantic):
 
     def maps(self, output: NDArray[np.float32], valid: NDArray[np.bool_], *, temperature: float = 1.0) -> Maps:
         """Return the maps from which things are grouped, of an output (C, h, w) and its valid pixels (h, w)."""
-        logits, heads = output[self.heads[CLASSES]], self.heads
+        logits = output[self.heads[CLASSES]]
         indices, best = top(logits)
         total = np.exp((logits - best) / np.float32(temperature)).sum(axis=0)
+        energy, boundary = self._levels_of(output)
         return Maps(
-            np.where(valid, indices, np.uint8(IGNORE_INDEX)),
-            _levels(_sigmoid(output[heads[INTERIOR]][0]), 65535, np.uint16),
-            _levels(1 / total, 255, np.uint8),
-            _levels(_sigmoid(output[heads[BOUNDARY]][0]), 255, np.uint8),
+            np.where(valid, indices, np.uint8(IGNORE_INDEX)), energy, _levels(1 / total, 255, np.uint8), boundary
         )
 
 

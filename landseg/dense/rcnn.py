@@ -27,7 +27,7 @@ MaskHead = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Heads:
+class SecondStage:
     """The two networks that read crops of features."""
 
     boxes: BoxHead
@@ -106,7 +106,7 @@ class Detector:
     """
 
     def __init__(
-        self, pyramid: Pyramid, shape: tuple[int, int], heads: Heads, options: DetectionOptions | None = None
+        self, pyramid: Pyramid, shape: tuple[int, int], heads: SecondStage, options: DetectionOptions | None = None
     ) -> None:
         self._pyramid, self._shape, self._heads = pyramid, shape, heads
         self._options = options = options or DetectionOptions()

@@ -243,6 +243,10 @@ class Task(ABC):
         """
         return labels
 
+    def check_loss(self, options: LossOptions) -> None:
+        """Raise TrainingError if a recipe asks for losses that the task does not take; each is taken by default."""
+        return None
+
     @abstractmethod
     def loss(self, options: LossOptions, sets: LabelSets, counts: NDArray[np.int64]) -> Loss:
         """Return the loss of an output and the targets of its crops.

@@ -22,6 +22,7 @@ from landseg.text.options import (
     check_probs_dtype,
     check_whole_bands,
     halo_option,
+    is_size,
     refuse_unknown,
     window_option,
 )
@@ -270,11 +271,11 @@ class PredictOptions(InferenceOptions):
                 file_name(getattr(made, name))  # it refuses what is no path
         if made.preview is not None and Path(made.preview).suffix:  # a name without one may be a folder
             check_suffix(Path(made.preview), (".png",), kind="a preview")
-        if made.score is not None and not (_is_number(made.score) and 0 <= made.score <= 1):
+        if made.score is not None and not (is_size(made.score) and made.score <= 1):
             raise PlanError(f"--score {made.score!r}: expected a number from 0 to 1, such as 0.3")
         for name, unit in (("min_area", "square metres"), ("holes", "square metres"), ("simplify", "metres")):
             value = getattr(made, name)
-            if value is not None and not (_is_number(value) and value >= 0):
+            if value is not None and not is_size(value):
                 raise PlanError(f"--{name.replace('_', '-')} {value!r}: expected a number of {unit}, 0 or more")
         return made
 
@@ -321,7 +322,3 @@ class PredictOptions(InferenceOptions):
         """Return the folders of the further files."""
         values = (getattr(self, name) for name in FILES)
         return [Path(value) for value in values if value is not None and is_folder(value)]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

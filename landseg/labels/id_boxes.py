@@ -14,7 +14,7 @@ from landseg.geo.pieces import cut, rows_within
 from landseg.geo.positions import outline_on
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import FileSource, Source
-from landseg.labels.id_rasters import is_id_raster, to_ids
+from landseg.labels.id_rasters import check_id_dtype, is_id_raster, to_ids
 from landseg.labels.legend import is_class_raster
 from landseg.labels.raster_labels import RasterLabels
 from landseg.text.amounts import counted
@@ -34,11 +34,7 @@ def open_ids(path: Path) -> Source:
     try:
         if source.count != 1:
             raise BandError(f"{source.name} has {counted(source.count, 'band')}: expected a raster of ids with one")
-        if np.dtype(source.dtype).kind not in "iu":
-            raise BandError(
-                f"{source.name} is of {source.dtype}: expected ids in whole numbers; convert it "
-                "(gdal_translate -ot UInt32)"
-            )
+        check_id_dtype(source.dtype, source.name)
         if isinstance(source, FileSource) and not is_id_raster(source.file) and is_class_raster(source.file):
             raise ClassError(
                 f"{source.name} holds classes, not ids of objects: give it as labels, and as ids a raster with a "

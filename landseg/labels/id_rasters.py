@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.errors import ClassError
+from landseg.errors import BandError, ClassError
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import tag_name
 
 BAND, TASK = "instance", "instances"
-LARGEST = (1 << 32) - 2
-"""The largest id; the number above it stands for no data."""
+NODATA = (1 << 32) - 1
+"""The value of a raster of ids where there is no data; 0 is where there is no object."""
+LARGEST = NODATA - 1
+"""The largest id."""
 
 
 def is_id_raster(file: RasterFile) -> bool:
@@ -30,6 +32,14 @@ def refuse_ids(file: RasterFile) -> None:
         raise ClassError(
             f"{file.label} holds the ids of objects, not classes: name the class raster that was written beside it. "
             "Ids are read by evaluate, compare and export as they are, and by train and data as --ids"
+        )
+
+
+def check_id_dtype(dtype: str, name: str) -> None:
+    """Raise BandError if a raster's numbers are no whole ones; the message calls it ``name``."""
+    if np.dtype(dtype).kind not in "iu":
+        raise BandError(
+            f"{name} is of {dtype}: expected ids in whole numbers; convert it (gdal_translate -ot UInt32)"
         )
 
 

@@ -220,7 +220,7 @@ class RasterIds(ObjectIds):
         self._labels.close()
 
 
-class IdRaster:
+class IdFile:
     """A raster of ids of one image, to be opened on its grid; it is read once from end to end, the first time."""
 
     def __init__(self, path: Path) -> None:

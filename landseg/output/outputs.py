@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import OutputError, ResumeError
-from landseg.geo.class_areas import ClassArea, WrittenAreas, is_record
+from landseg.geo.class_areas import ClassArea, WrittenAreas
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.tags import SIGNATURE, tag_name
 from landseg.output.checks import check_space, disk_bytes, remove_work
@@ -22,6 +22,7 @@ from landseg.output.layer import Layer
 from landseg.output.provenance import differences, digest, json_copy, provenance, read_tags
 from landseg.output.publish import build_extra, build_layer, raw_path, write_vrt
 from landseg.output.raw_raster import RawRaster
+from landseg.output.run_journal import open_journal
 from landseg.output.styles import class_style, companion_files
 from landseg.output.targets import Targets
 from landseg.runtime.disk import FullDisk, Journal, disk_errors, empty_folder, sync_folder, work_folder, work_kept
@@ -94,7 +95,7 @@ class Outputs:
         pending = _own_replacement(targets.main) if targets.resume else None
         if pending is None:
             settle(targets.paths, overwrite=targets.overwrite)
-        journal = _open_journal(targets.main)
+        journal = open_journal(targets.main)
         try:
             outputs = cls(targets, grid, journal, parts=parts)
             continued = targets.resume and journal.header is not None
@@ -126,7 +127,7 @@ class Outputs:
         wanted = digest(signature)
         pending = _own_replacement(path)
         if pending is not None:
-            journal = _open_journal(path)
+            journal = open_journal(path)
             same = (journal.header or {}).get("tags", {}).get(SIGNATURE) == wanted
             journal.close()
             if not same:
@@ -136,7 +137,7 @@ class Outputs:
         if pending is None and read_tags(path).get(SIGNATURE) != wanted:
             return False  # a file that is no raster keeps no signature
         if work_folder(path).is_dir():
-            journal = _open_journal(path)
+            journal = open_journal(path)
             if journal.header is None or journal.header.get("tags", {}).get(SIGNATURE) == wanted:
                 remove_work(path, journal.header)
             journal.close()
@@ -386,38 +387,3 @@ def _own_replacement(main: Path) -> Replacement | None:
     """Return the unfinished replacement with this main file; None without one."""
     found = unfinished(main)
     return found if found is not None and found.folder.name == work_folder(main).name else None
-
-
-def _open_journal(main: Path) -> Journal:
-    folder = work_folder(main)
-    with disk_errors(folder):
-        folder.mkdir(exist_ok=True)
-    journal = Journal(folder / "journal")
-    if not _sound(journal.header, journal.records):
-        journal.header, journal.records = None, []
-    return journal
-
-
-def _sound(header: Any, records: Sequence[Any]) -> bool:
-    """Return True if a journal has the form that `Outputs` writes: any program may have made the file.
-
-    Each record has one of three forms.
-    """
-    if header is None:
-        return True
-    targets = ((header.get("signature") or {}) if isinstance(header.get("signature"), dict) else {}).get("outputs")
-    named = targets.get("targets") if isinstance(targets, dict) else None
-    if not (isinstance(named, list) and all(isinstance(path, str) and "\0" not in path for path in named)):
-        return False
-    tags = header.get("tags")
-    if not (isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())):
-        return False
-    for record in records:
-        pixels, step = record.get("pixels", {}), record.get("done", "")
-        counted = isinstance(pixels, dict) and all(type(count) is int for count in pixels.values())
-        counted = counted and is_record(record.get("areas", {}))
-        if not (counted and isinstance(step, str) and isinstance(record.get("note", ""), str)):
-            return False
-        if "note" in record and "value" not in record:
-            return False
-    return True

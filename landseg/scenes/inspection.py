@@ -19,7 +19,7 @@ from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.vectors.names import file_of, is_there, is_vector
 from landseg.labels.image_lists import Item, find_images, pair, scene_names, with_ids
-from landseg.labels.instances import IdRaster
+from landseg.labels.instances import IdFile
 from landseg.labels.label_colors import Colors, colors_of
 from landseg.labels.left_out import LeftOut
 from landseg.labels.legend import read_class_table
@@ -82,7 +82,7 @@ class Inspection:
         if self._polygons is not None:
             self.issues += check_drawn(self._polygons, [item.image for item in self.items])
         self._legend = FoundLegend()
-        ids = {item.image: IdRaster(item.ids) for item in self.items if item.ids is not None}
+        ids = {item.image: IdFile(item.ids) for item in self.items if item.ids is not None}
         self._objects = ObjectSurvey(None if self._polygons is None else self._polygons.objects, ids)
         self._opens = {
             item.image: label_opener(

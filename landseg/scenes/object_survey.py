@@ -16,7 +16,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import cut, rows_within
 from landseg.geo.reduce import fitted, nearest
 from landseg.labels.coverage import covers_a_centre
-from landseg.labels.instances import IdRaster, ObjectIds, ObjectPolygons, RasterIds
+from landseg.labels.instances import IdFile, ObjectIds, ObjectPolygons, RasterIds
 from landseg.labels.polygons import mapped_part, pixel_grid
 
 APART_M = 0.5
@@ -59,7 +59,7 @@ class ObjectSurvey:
         rasters: a raster of ids by the path of its image.
     """
 
-    def __init__(self, polygons: ObjectPolygons | None, rasters: Mapping[Path, IdRaster]) -> None:
+    def __init__(self, polygons: ObjectPolygons | None, rasters: Mapping[Path, IdFile]) -> None:
         self._polygons, self._rasters = polygons, rasters
         count = 0 if polygons is None else len(polygons.things)
         self._lying, self._touching, self._overlapped = np.zeros((3, count), bool)
@@ -127,7 +127,7 @@ class ObjectSurvey:
         one, other = shapely.STRtree(shapes).query(shapes, predicate="dwithin", distance=apart)
         both = (one != other) & things[one] & things[other]
         self._touching[numbers[one[both]]] = True
-        pairs = one < other
+        pairs = (one < other) & here[one]  # the larger one lies on the image
         self._add_overlaps(shapes, numbers, np.stack([one[pairs], other[pairs]]), wide)
         self._covered += _covered_pixels(objects, grid)
 

@@ -14,7 +14,7 @@ from landseg.geo.rasters.rescaled import with_tags
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.labels.burnt_polygons import BurntPolygons
-from landseg.labels.instances import IdClasses, IdRaster, ObjectPolygons
+from landseg.labels.instances import IdClasses, IdFile, ObjectPolygons
 from landseg.labels.label_colors import Colors
 from landseg.labels.polygons import PolygonLabels
 from landseg.labels.raster_labels import ClassLabels, open_labels
@@ -36,7 +36,7 @@ class LabelRaster:
     classes: ClassMap
     table: NDArray[np.uint8]
     colors: Colors | None = None
-    objects: IdRaster | None = None
+    objects: IdFile | None = None
 
     def on(self, grid: Grid) -> LabelReader:
         """Open the raster on the grid of its image."""
@@ -68,7 +68,7 @@ class LabelPolygons:
 class LabelIds:
     """A raster of ids of one image, and the target values where an object is and elsewhere."""
 
-    objects: IdRaster
+    objects: IdFile
     inside: int
     outside: int
 
@@ -136,7 +136,7 @@ class Opener:
         return Opened(source, targets, coarse, stored=self.tags is None, objects=objects)
 
     @property
-    def _objects(self) -> IdRaster | ObjectPolygons | None:
+    def _objects(self) -> IdFile | ObjectPolygons | None:
         """The first objects among the labels."""
         there = (one.objects for one in self.labels if not isinstance(one, LabelReader))
         return next((one for one in there if one is not None), None)

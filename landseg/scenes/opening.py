@@ -20,7 +20,7 @@ from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, refuse_indices
 from landseg.geo.rasters.source import FileSource
 from landseg.labels.coverage import Coverage
 from landseg.labels.image_lists import Item
-from landseg.labels.instances import IdRaster, ObjectPolygons, parts_of
+from landseg.labels.instances import IdFile, ObjectPolygons, parts_of
 from landseg.labels.label_colors import IGNORED, Colors, colors_of, label_source
 from landseg.labels.polygons import PolygonLabels
 from landseg.labels.raster_labels import RasterLabels
@@ -131,7 +131,7 @@ def labels_for(
         classes = classes.ignoring([IGNORED])
     made: list[ImageLabels] = []
     for item in items:
-        ids = None if item.ids is None else IdRaster(item.ids)
+        ids = None if item.ids is None else IdFile(item.ids)
         if item.labels is not None:
             made.append(LabelRaster(item.labels, classes, table, colors, ids))
         elif ids is not None:

@@ -11,7 +11,7 @@ from landseg.geo.grid import Grid
 from landseg.geo.vectors.names import is_vector
 from landseg.labels.burnt_polygons import PolygonCodes
 from landseg.labels.image_lists import Item
-from landseg.labels.instances import IdClasses, IdRaster
+from landseg.labels.instances import IdClasses, IdFile
 from landseg.labels.label_colors import Colors, file_of
 from landseg.labels.legend import read_legend
 from landseg.labels.raster_labels import RasterLabels, open_labels
@@ -52,7 +52,7 @@ def label_opener(
     *,
     table: ClassMap | None = None,
     colors: Colors | None = None,
-    ids: IdRaster | None = None,
+    ids: IdFile | None = None,
 ) -> OpenLabels:
     """Return the function that opens the labels of an image, and adds what they carry to the legend.
 

@@ -116,8 +116,8 @@ def check_kinds(options: Any) -> None:
 
 
 def is_size(value: Any) -> bool:
-    """Return whether a value is a finite number, 0 or more."""
-    return isinstance(value, Real) and math.isfinite(value) and float(value) >= 0
+    """Return whether a value is a finite number, 0 or more; true and false are not numbers."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) and float(value) >= 0
 
 
 def check_positive(name: str, value: Any) -> None:

@@ -37,6 +37,7 @@ def initial_network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
     """
     check_network(recipe)
     task = recipe.make_task()
+    task.check_loss(recipe.loss)
     torch.manual_seed(recipe.fit.seed)  # of the initial weights; the loop sets the seeds of its steps itself
     network = build_network(
         recipe.arch,

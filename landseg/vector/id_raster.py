@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE, ClassMap, LandClass
-from landseg.errors import BandError, ClassError, GridError
+from landseg.errors import ClassError, GridError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.address import File
 from landseg.geo.rasters.bands import band_table
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.aoi import Aoi, read_aoi
-from landseg.labels.id_rasters import is_id_raster, to_ids
+from landseg.labels.id_rasters import check_id_dtype, is_id_raster, to_ids
 from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.legend import is_class_raster, own_legend
 from landseg.vector.classraster import ClassRaster, check_single_band, strip_rects
@@ -218,11 +218,7 @@ def _codes_of(source: ClassRaster) -> NDArray[np.int64]:
 def _check_ids(file: RasterFile) -> None:
     """Raise BandError or ClassError if a raster does not hold ids of objects."""
     check_single_band(file, "a raster of ids with one")
-    if np.dtype(file.info.dtypes[0]).kind not in "iu":
-        raise BandError(
-            f"{file.label} is of {file.info.dtypes[0]}: expected ids in whole numbers; convert it "
-            "(gdal_translate -ot UInt32)"
-        )
+    check_id_dtype(file.info.dtypes[0], file.label)
     if not is_id_raster(file) and is_class_raster(file):
         raise ClassError(
             f"{file.label} holds classes, not ids of objects: leave --ids out, or name the raster of ids"

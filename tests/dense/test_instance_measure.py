@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from landseg.classes import ClassMap
-from landseg.dense.grouping import NODATA, group
+from landseg.dense.grouping import group
 from landseg.dense.instance_measure import InstanceMeasure
 from landseg.dense.instances import Instances
 from landseg.dense.task import Example
+from landseg.labels.id_rasters import NODATA
 
 ONE = ClassMap.from_json([{"value": 7, "name": "house", "thing": True}, {"value": 3, "name": "ground"}])
 TWO = ClassMap.from_json(

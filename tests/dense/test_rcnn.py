@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from landseg.dense.boxes import SUB, Boxes
 from landseg.dense.mask_claims import Claims
 from landseg.dense.pyramid import FeatureRows, Level, Pyramid, level_of
-from landseg.dense.rcnn import DetectionOptions, Detections, Detector, Heads
+from landseg.dense.rcnn import DetectionOptions, Detections, Detector, SecondStage
 
 FEATURES, CELLS = 4, 28
 PYRAMID = Pyramid(
@@ -23,7 +23,7 @@ SHAPE = (990, 150)
 OPTIONS = DetectionOptions(objectness=1.2, score=0.3, largest=96)
 
 
-def random_heads(seed: int = 0, things: int = 2) -> Heads:
+def random_heads(seed: int = 0, things: int = 2) -> SecondStage:
     """Return heads that are linear in the crops."""
     random = np.random.default_rng(seed)
     score, move = random.normal(0, 0.2, (FEATURES * 49, things + 1)), random.normal(0, 0.05, (FEATURES * 49, 12))
@@ -37,7 +37,7 @@ def random_heads(seed: int = 0, things: int = 2) -> Heads:
         cells: NDArray[Any] = np.einsum("ncij,ck->nkij", crops, mask)
         return cells.repeat(2, 2).repeat(2, 3)
 
-    return Heads(boxes, masks)
+    return SecondStage(boxes, masks)
 
 
 def random_maps(seed: int, shape: tuple[int, int] = SHAPE) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from landseg.dense.boxes import SUB, move_boxes
 from landseg.dense.pyramid import FeatureRows, Level, Pyramid
-from landseg.dense.rcnn import DetectionOptions, Detections, Detector, Heads
+from landseg.dense.rcnn import DetectionOptions, Detections, Detector, SecondStage
 from landseg.dense.rcnn_loss import anchors_of, crop, object_targets, rcnn_losses
 from landseg.models.networks.backbones import Encoder
 from landseg.models.networks.mask_rcnn import MaskRCNN
@@ -92,7 +92,7 @@ def detections(network: MaskRCNN, image: Tensor, strip: int) -> tuple[np.ndarray
     """Return the ids of pixels and the objects of an image whose maps come in strips."""
     shape, heads = (image.shape[1], image.shape[2]), CropHeads(network.box_head, network.mask_head)
     options = DetectionOptions(score=0.5, largest=96)
-    found, labels = Detector(pyramid_of(network), shape, Heads(heads.boxes, heads.masks), options), []
+    found, labels = Detector(pyramid_of(network), shape, SecondStage(heads.boxes, heads.masks), options), []
     with torch.inference_mode():
         maps = network.eval()(image[None])[0].numpy()
     for top in range(0, maps.shape[1], strip):

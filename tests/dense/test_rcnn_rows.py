@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.dense.pyramid import Level, Pyramid
-from landseg.dense.rcnn import DetectionOptions, Detections, Detector, Heads
+from landseg.dense.rcnn import DetectionOptions, Detections, Detector, SecondStage
 from landseg.models.graph.recipe import NotCompilable
 from landseg.models.graph.write_recipe import recipe_of
 from landseg.models.networks.backbones import Encoder
@@ -58,7 +58,7 @@ def detect(network: MaskRCNN, parts: Iterator[NDArray[np.float64]]) -> tuple[NDA
     heads = CropHeads(network.box_head, network.mask_head)
     options = DetectionOptions(objectness=0.5, score=0.5, largest=96)
     pyramid = Pyramid(tuple(Level(*level) for level in levels), network.channels)
-    found = Detector(pyramid, SHAPE, Heads(heads.boxes, heads.masks), options)
+    found = Detector(pyramid, SHAPE, SecondStage(heads.boxes, heads.masks), options)
     labels = [*(found.add(part) for part in parts), found.end()]
     objects = found.detections()
     return objects.table[np.concatenate(labels)], objects

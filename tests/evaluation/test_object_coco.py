@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 import landseg
-from landseg.errors import ClassError
+from landseg.errors import ClassError, LandsegError
 from landseg.evaluation.objects import masks
 from landseg.evaluation.objects.masks import area_of, read_mask, shared_by
 from landseg.evaluation.objects.result import ObjectEvaluation
@@ -47,6 +47,11 @@ def random_polygons(rng: np.random.Generator) -> list[list[float]]:
 def by_tools(segmentation: Any, height: int, width: int) -> np.ndarray:
     """The mask that pycocotools draws of polygons."""
     return rle.decode(rle.merge(rle.frPyObjects(segmentation, height, width))).astype(bool)
+
+
+def test_files_that_are_not_there_are_called_missing(tmp_path: Path) -> None:
+    with pytest.raises(LandsegError, match=r"results\.json"):
+        landseg.evaluate(tmp_path / "results.json", tmp_path / "truth.json")
 
 
 @pytest.mark.parametrize("seed", range(60))

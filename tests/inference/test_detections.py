@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from landseg.classes import ClassMap, LandClass
 from landseg.dense import detections
 from landseg.dense.detections import DetectionTask
-from landseg.dense.grouping import NODATA
 from landseg.dense.rcnn import Detector
 from landseg.errors import LandsegError, ModelError, PlanError
 from landseg.geo.grid import Rect
 from landseg.inference import detection_strategy
 from landseg.inference.match import match_options
 from landseg.inference.options import PredictOptions
+from landseg.labels.id_rasters import NODATA
 from landseg.models.card import Band, Card, Field
 from landseg.models.file import Model, load_model, save_model
 from landseg.models.graph.receptive_field import receptive_field

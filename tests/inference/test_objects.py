@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from landseg.cli.predict import lines
-from landseg.dense.grouping import NODATA, group
+from landseg.dense.grouping import group
 from landseg.dense.instances import Instances
 from landseg.errors import OutputError, PlanError, ResumeError
 from landseg.geo.rasters.raster import RasterFile
-from landseg.labels.id_rasters import is_id_raster
+from landseg.labels.id_rasters import NODATA, is_id_raster
 from landseg.models.file import Model
 from landseg.output.outputs import Outputs
 from landseg.predict import predict

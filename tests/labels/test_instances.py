@@ -24,7 +24,7 @@ from landseg.geo.rasters.raster import RasterFile
 from landseg.labels import instances
 from landseg.labels.distances import squared_distances
 from landseg.labels.id_rasters import is_id_raster
-from landseg.labels.instances import IdRaster, ObjectIds, ObjectPolygons, PolygonIds, parts_of
+from landseg.labels.instances import IdFile, ObjectIds, ObjectPolygons, PolygonIds, parts_of
 from landseg.labels.label_colors import label_source
 from landseg.labels.polygons import PolygonLabels
 from tests.parts.places import HALF_METRE, UTM
@@ -130,13 +130,13 @@ def test_rasters_are_the_same_whatever_rectangle_is_read(
     ids = np.where((found := here.read(Rect(-5, -5, 50, 70))) > 0, found * 1000, 0).astype(np.uint32)
     place = HALF_METRE @ Affine.translation(-5, -5)
     place = place @ Affine.rotation(0.5) @ Affine.scale(0.93) if turned else place
-    raster = IdRaster(write_raster(ids, "ids.tif", transform=place))
+    raster = IdFile(write_raster(ids, "ids.tif", transform=place))
     objects = raster.on(GRID)
     assert differing(objects, 3) == 0
     if not turned:
         inside = objects.read(GRID.rect)
         assert np.array_equal(objects.boxes.ids[inside[inside > 0] - 1], ids[5:45, 5:65][inside > 0])
-        whole = IdRaster(write_raster(ids[5:45, 5:65], "cut.tif")).on(GRID)
+        whole = IdFile(write_raster(ids[5:45, 5:65], "cut.tif")).on(GRID)
         assert not np.array_equal(whole.interior(GRID.rect), objects.interior(GRID.rect)), "cut at the image's edge"
     copy = pickle.loads(pickle.dumps(raster))
     assert np.array_equal(copy.on(GRID).interior(GRID.rect), objects.interior(GRID.rect))
@@ -208,28 +208,28 @@ def test_what_is_no_id_is_refused(write_raster: Callable[..., Path]) -> None:
             ids[0, 0] = change
         dtype = options.pop("dtype", "int64")
         with pytest.raises(kind, match=text):
-            IdRaster(write_raster(ids.astype(str(dtype)), "i.tif", **options)).on(GRID)
+            IdFile(write_raster(ids.astype(str(dtype)), "i.tif", **options)).on(GRID)
 
     refused(ClassError, r"i.tif has the id -4: expected 0 for none and ids up to 4,294,967,294", -4)
     refused(ClassError, r"i.tif has the id 4294967295: expected 0", 4294967295)
     refused(BandError, r"i.tif is of float32: expected ids in whole numbers", dtype="float32")
     with pytest.raises(GridError, match="expected both to have a CRS or neither"):
-        IdRaster(write_raster(good, "i.tif")).on(Grid(None, HALF_METRE @ Affine.scale(2), 60, 40))
+        IdFile(write_raster(good, "i.tif")).on(Grid(None, HALF_METRE @ Affine.scale(2), 60, 40))
     refused(GridError, r"expected them to overlap", transform=HALF_METRE @ Affine.translation(500, 0))
     with pytest.raises(BandError, match=r"two.tif has 2 bands: expected a raster of ids with one"):
-        IdRaster(write_raster(np.stack([good, good]), "two.tif")).on(GRID)
-    IdRaster(write_raster(good, "i.tif")).on(GRID).close()
+        IdFile(write_raster(np.stack([good, good]), "two.tif")).on(GRID)
+    IdFile(write_raster(good, "i.tif")).on(GRID).close()
 
 
 def test_no_data_is_unknown_and_zero_is_none(write_raster: Callable[..., Path]) -> None:
     ids = np.zeros((40, 60), np.uint32)
     ids[3:6, 3:6], ids[:, 50:] = 4_000_000_000, 4294967295
-    found = IdRaster(write_raster(ids, "i.tif", nodata=4294967295)).on(GRID)
+    found = IdFile(write_raster(ids, "i.tif", nodata=4294967295)).on(GRID)
     numbers = found.read(GRID.rect)
     assert (numbers[:, 50:] == -1).all() and (numbers[3:6, 3:6] == 1).all() and numbers[0, 0] == 0
     assert found.interior(GRID.rect)[4, 4] == 254 and found.interior(GRID.rect)[0, 55] == 255
     ids[:, 50:] = 0
-    assert (IdRaster(write_raster(ids, "z.tif", nodata=0)).on(GRID).read(GRID.rect)[:, 50:] == 0).all()
+    assert (IdFile(write_raster(ids, "z.tif", nodata=0)).on(GRID).read(GRID.rect)[:, 50:] == 0).all()
     assert (found.read(Rect(-4, 0, 4, 4)) == -1).all(), "nothing is known beyond the raster"
 
 
@@ -252,4 +252,4 @@ def test_ids_and_classes_are_told_apart(write_raster: Callable[..., Path]) -> No
         raster.write_colormap(1, {1: (255, 0, 0, 255)})
         raster.update_tags(LANDSEG_CLASSES='{"classes": [{"value": 1, "name": "a"}], "ignore": []}')
     with pytest.raises(ClassError, match=r"classes.tif holds classes, not ids of objects"):
-        IdRaster(classes).on(GRID)
+        IdFile(classes).on(GRID)

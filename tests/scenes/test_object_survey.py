@@ -32,6 +32,7 @@ BOXES = [
     (50, 2, 56, 8),  # alone
     (57.2, 20, 70, 30),  # cut by the image's right edge, and near one that lies beside the image
     (70.5, 20, 75, 30),
+    (71, 22, 74, 28),  # covers the one before it, both beside the image
     (200, 200, 210, 210),  # elsewhere
 ]
 EXPECTED = {

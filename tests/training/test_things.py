@@ -17,10 +17,11 @@ from typer.testing import CliRunner
 
 from landseg.classes import ClassMap
 from landseg.cli.main import app
-from landseg.dense.grouping import NODATA
 from landseg.dense.instances import Instances
+from landseg.dense.objective import LossOptions
 from landseg.dense.task import Request
 from landseg.errors import LandsegError, ModelError, TrainingError
+from landseg.labels.id_rasters import NODATA
 from landseg.models.card import Card, Metrics
 from landseg.models.file import Model
 from landseg.models.networks.mask_rcnn import MaskRCNN
@@ -145,6 +146,13 @@ def test_what_does_not_go_with_things_is_refused(
         given |= {name: None for name in ("encoder", "encoder_weights", "steps", "crop", "batch")} | {"set": ()}
     with pytest.raises(error, match=said):
         recipe_of(town, labels, background="ground" if labels != "ids" else None, **given).make_task()
+
+
+def test_losses_of_class_maps_are_refused_before_the_data_are_read(town: Path) -> None:
+    options = {"task": "instances", "loss": LossOptions(balanced=True)}
+    recipe = replace(recipe_of(town, "houses.gpkg", background="ground", things=True), **options)
+    with pytest.raises(TrainingError, match="has a loss of its own: leave out balanced of"):
+        initial_network(recipe, print)
 
 
 def test_objects_without_a_class_of_things_are_refused(town: Path) -> None:

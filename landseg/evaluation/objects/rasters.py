@@ -46,7 +46,7 @@ class Ids(Protocol):
         """Close every file."""
 
 
-class RasterIds:
+class IdsOnGrid:
     """The ids of a raster, on a grid that may be another than its own.
 
     Raises:
@@ -140,7 +140,7 @@ def pair_on_pixels(found: Side, true: Side, options: EvaluateOptions) -> ObjectP
     opened: list[Ids] = []
     try:
         for side in (true, found):
-            opened.append(RasterIds(side, grid) if isinstance(side, str) else BurntIds(side, grid, path))
+            opened.append(IdsOnGrid(side, grid) if isinstance(side, str) else BurntIds(side, grid, path))
         return _pair(opened[0], opened[1], found, true, grid, options)
     finally:
         for one in opened:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +36,15 @@ def are_objects(prediction: Sequence[str], target: Sequence[str], options: Evalu
     Raises:
         LandsegError: objects on one side and classes on the other, or options of the other kind.
     """
-    # Of whole numbers alone nothing says whether they are classes; a table, or a truth that has one, does.
-    tagged = _names_classes(options) or any(_is_raster(path) and _has_table(path) for path in target)
+
+    @cache
+    def tagged() -> bool:
+        # Of whole numbers alone nothing says whether they are classes; a table, or a truth that has one, does.
+        return _names_classes(options) or any(_is_raster(path) and _has_table(path) for path in target)
+
     objects = [_holds_objects(path, tagged=tagged) for path in prediction]
     if not any(objects):
-        if len(target) == 1 and _is_raster(target[0]) and _raster_of_ids(target[0], tagged=True):
+        if len(target) == 1 and _is_raster(target[0]) and _raster_of_ids(target[0], tagged=lambda: True):
             raise ClassError(
                 f"{label(target[0])} holds ids of objects, {label(prediction[0])} none: name the ids or the polygons "
                 "that were predicted (predict --instances, --polygons), or a truth of classes"
@@ -100,7 +105,7 @@ def _names_classes(options: EvaluateOptions) -> bool:
     return options.classes is not None or options.background is not None or bool(options.ignore)
 
 
-def _holds_objects(path: str, *, tagged: bool) -> bool:
+def _holds_objects(path: str, *, tagged: Callable[[], bool]) -> bool:
     if is_vector(path) or is_coco(path):
         return True
     return _is_raster(path) and _raster_of_ids(path, tagged=tagged)
@@ -119,20 +124,20 @@ def _is_raster(path: str) -> bool:
     return not is_vector(path) and not Path(path).is_dir()
 
 
-def _raster_of_ids(path: str, *, tagged: bool) -> bool:
+def _raster_of_ids(path: str, *, tagged: Callable[[], bool]) -> bool:
     """Return whether a raster holds ids: landseg's tags say so, or its whole numbers are too wide for classes.
 
     Args:
         path: of the raster.
-        tagged: only landseg's tags count.
+        tagged: says whether only landseg's tags count; asked where they do not tell.
     """
     file = RasterFile(path)
     try:
-        if tagged or is_id_raster(file):
-            return is_id_raster(file)
+        if is_id_raster(file):
+            return True
         kind = np.dtype(file.info.dtypes[0])
         wide = len(file.info.dtypes) == 1 and kind.kind in "iu" and kind.itemsize > 2
-        return wide and not is_class_raster(file) and read_legend(file) is None
+        return wide and not is_class_raster(file) and read_legend(file) is None and not tagged()
     finally:
         file.close()
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from landseg.evaluation.objects.pair import Drawing, ObjectPair
-from landseg.evaluation.objects.rasters import BurntIds, Ids, RasterIds
+from landseg.evaluation.objects.rasters import BurntIds, Ids, IdsOnGrid
 from landseg.evaluation.options import EvaluateOptions
 from landseg.geo.grid import Grid, Rect, placed
 from landseg.geo.placed_shapes import PlacedShapes
@@ -172,7 +172,7 @@ class ObjectMap:
 
 
 def _opened(side: ObjectFile | str, grid: Grid) -> Ids:
-    return RasterIds(side, grid) if isinstance(side, str) else BurntIds(side, grid, "the map")
+    return IdsOnGrid(side, grid) if isinstance(side, str) else BurntIds(side, grid, "the map")
 
 
 def _own_grid(drawing: Drawing, pair: ObjectPair) -> Grid:

@@ -22,7 +22,7 @@ from landseg.training.loop.chosen_options import with_chosen_options
 from landseg.training.loop.fit import fit
 from landseg.training.loop.process import first_process
 from landseg.training.loop.run import Feedback, Lesson
-from landseg.training.loop.sample_pictures import Objects, SamplePictures, shown_channels
+from landseg.training.loop.sample_pictures import MakeIds, SamplePictures, shown_channels
 from landseg.training.loop.validation import QuickValidation
 from landseg.training.new_model import NewModel
 from landseg.training.objective import objective
@@ -104,7 +104,7 @@ def _fitted(network: nn.Module, data: TrainingData, folder: RunFolder, *, quiet:
     )
 
 
-def _ids_of(task: Task) -> Objects:
+def _ids_of(task: Task) -> MakeIds:
     """Return the function that makes the layer "instances" (h, w) of an output of a task of objects."""
 
     def ids(output: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[Any]:

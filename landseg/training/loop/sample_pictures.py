@@ -19,7 +19,7 @@ _GAP, _HEAD = 6, 22
 _LEAST = 420  # width of the picture, so that crops of few pixels leave room for the legend
 
 Colors = NDArray[np.uint8]
-Objects = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[Any]]
+MakeIds = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[Any]]
 """An output (C, h, w) and its valid pixels (h, w) to ids (h, w)."""
 
 
@@ -71,7 +71,7 @@ class SamplePictures:
         bands: tuple[int, ...] = (0, 1, 2),
         eight_bit: bool = False,
         most: int = 6,
-        objects: Objects | None = None,
+        objects: MakeIds | None = None,
     ) -> None:
         self._batch, self._scaling, self._most, self._channels = batch, scaling, most, channels
         self._objects = objects

@@ -1,0 +1,115 @@
+"""The command-line options about objects, such as houses, by the names of their types."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import panels
+
+THINGS = "Objects"
+"""The panel of `train` for what is learned of objects."""
+
+Instances = Annotated[
+    str | None,
+    typer.Option(
+        "--instances",
+        metavar="FILE",
+        help="The number of every object, with a model of things.",
+        rich_help_panel=panels.OUTPUTS,
+    ),
+]
+LeastScore = Annotated[
+    float | None,
+    typer.Option(
+        "--score",
+        metavar="0..1",
+        help="Leave out objects with a lower score. [the model's]",
+        rich_help_panel=panels.OUTPUTS,
+    ),
+]
+MinArea = Annotated[
+    float | None,
+    typer.Option(
+        "--min-area",
+        metavar="M2",
+        help="Leave out smaller objects; pixels without a coordinate system. [the model's]",
+        rich_help_panel=panels.OUTPUTS,
+    ),
+]
+Holes = Annotated[
+    float,
+    typer.Option(
+        "--holes",
+        metavar="M2",
+        help="Fill holes of up to this size in the polygons of objects.",
+        rich_help_panel=panels.OUTPUTS,
+    ),
+]
+Regularize = Annotated[
+    bool,
+    typer.Option(
+        "--regularize",
+        help="Draw objects with right angles; walls in common come apart.",
+        rich_help_panel=panels.OUTPUTS,
+    ),
+]
+Simplify = Annotated[
+    float,
+    typer.Option(
+        "--simplify",
+        metavar="METRES",
+        help="Leave out corners of objects up to this far from the outline.",
+        rich_help_panel=panels.OUTPUTS,
+    ),
+]
+Things = Annotated[
+    bool,
+    typer.Option(
+        "--things",
+        help="Each polygon of LABELS is an object, such as a house: learn to tell them apart.",
+        rich_help_panel=THINGS,
+    ),
+]
+IdRasters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ids",
+        metavar="RASTER|FOLDER",
+        help="Rasters with a number for each object, 0 for none, one for each image; LABELS may be left out.",
+        rich_help_panel=THINGS,
+    ),
+]
+Border = Annotated[
+    float | None,
+    typer.Option(
+        "--border",
+        metavar="METRES",
+        help="Width on each side of an object's outline that is learned as its boundary. [0.5, at least 2 px]",
+        rich_help_panel=THINGS,
+    ),
+]
+CountThings = Annotated[
+    bool,
+    typer.Option(
+        "--things",
+        help="The vector file's polygons are objects: count them, and those that touch or overlap.",
+        rich_help_panel=panels.LABELS,
+    ),
+]
+CountIds = Annotated[
+    str | None,
+    typer.Option(
+        "--ids",
+        metavar="PATH",
+        help="Rasters with a number for each object, 0 for none, one for each image.",
+        rich_help_panel=panels.LABELS,
+    ),
+]
+Areas = Annotated[
+    str, typer.Option("--areas", metavar="M2,M2", help="Ends of ranges of sizes of objects, in square metres.")
+]
+JudgedScore = Annotated[
+    float, typer.Option("--score", metavar="S", help="Score from which objects count in F1, PQ and the counts.")
+]
