@@ -73,8 +73,8 @@ def predict(
     return made
 
 
-def _draw_preview(source: Source, class_raster: Path, classes: ClassMap, out: Path) -> None:
+def _draw_preview(source: Source, class_raster: Path, classes: ClassMap, out: Path, ids: Path | None) -> None:
     """Draw a preview; the module that draws is imported when a run asks for one."""
     from landseg.report.preview import preview
 
-    preview(source, class_raster, classes, out)
+    preview(source, class_raster, classes, out, ids=ids)

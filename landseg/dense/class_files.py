@@ -23,10 +23,11 @@ def write_class_polygons(outputs: Outputs, request: Request, classes: ClassMap) 
     write_style(request, place, classes)
 
 
-def draw_class_preview(outputs: Outputs, request: Request, classes: ClassMap) -> None:
-    """Draw the finished class raster over its source."""
+def draw_map_preview(outputs: Outputs, request: Request, classes: ClassMap, *, ids: str | None = None) -> None:
+    """Draw the finished class raster over its source, with the objects of the layer ``ids`` where it is given."""
     assert request.draw_preview is not None, "a request for a preview comes with a function that draws it"
-    request.draw_preview(outputs.layer_reader("classes"), classes, outputs.extra(request.files["preview"]))
+    objects = None if ids is None else outputs.layer_reader(ids)
+    request.draw_preview(outputs.layer_reader("classes"), classes, outputs.extra(request.files["preview"]), objects)
 
 
 def write_style(request: Request, place: Path, classes: ClassMap) -> None:

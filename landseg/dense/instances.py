@@ -184,9 +184,9 @@ class Instances(Semantic):
         if "polygons" in request.files:
             write_polygons(outputs, request, self.classes, scores)
         if "preview" in request.files:
-            from landseg.dense.class_files import draw_class_preview
+            from landseg.dense.class_files import draw_map_preview
 
-            draw_class_preview(outputs, request, self.classes)
+            draw_map_preview(outputs, request, self.classes, ids=IDS)
         return counts
 
     def write_objects(self, outputs: Outputs, request: Request) -> tuple[NDArray[np.float32], dict[str, int]]:

@@ -75,12 +75,12 @@ class Semantic(Task):
     def finish(self, outputs: Outputs, request: Request) -> Mapping[str, int]:
         if not {"polygons", "preview"} & set(request.files):
             return {}  # a run without them does without the libraries for vector files
-        from landseg.dense.class_files import draw_class_preview, write_class_polygons
+        from landseg.dense.class_files import draw_map_preview, write_class_polygons
 
         if "polygons" in request.files:
             write_class_polygons(outputs, request, self.classes)
         if "preview" in request.files:
-            draw_class_preview(outputs, request, self.classes)
+            draw_map_preview(outputs, request, self.classes)
         return {}
 
     def tags(self) -> dict[str, str]:

@@ -43,8 +43,9 @@ Decoder = Callable[[Finished], Arrays]
 """Finished pixels to the arrays of the layers that are written along with the network."""
 Loss = Callable[["Tensor", "Mapping[str, Tensor]"], "Tensor"]
 """The output (N, C, H, W) and the targets by name to a scalar."""
-DrawPreview = Callable[[Path, ClassMap, Path], None]
-"""A function that draws a finished class raster over its source, to a file."""
+DrawPreview = Callable[[Path, ClassMap, Path, Path | None], None]
+"""A function that draws a finished class raster, and the raster of objects if there is one, over its source, to a
+file."""
 
 
 NO_PROGRESS: Shown = partial(Progress, quiet=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from landseg.output.vector_formats import FORMATS, refuse_table, vector_format
 from landseg.runtime.progress import Shown
 from landseg.runtime.target_checks import check_local, check_suffix
 
-DrawPreview = Callable[[Source, Path, ClassMap, Path], None]
-"""A function that draws a source and its finished class raster, to a file."""
+DrawPreview = Callable[[Source, Path, ClassMap, Path, Path | None], None]
+"""A function that draws a source, its finished class raster and the raster of objects if there is one, to a file."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Products:
         """Write the late layers and the further files, of the layers that are complete; return what was counted."""
         request, draw = replace(self.request, shown=shown), self.draw_preview
         if draw is not None:
-            request = replace(request, draw_preview=lambda raster, classes, out: draw(source, raster, classes, out))
+            request = replace(request, draw_preview=partial(draw, source))
         return dict(self.task.finish(outputs, request))
 
 

@@ -1,4 +1,4 @@
-"""A picture of a prediction: the imagery, the classes over it, a legend with shares, a scale bar."""
+"""A picture of a prediction: the imagery, the classes or objects over it, a legend with shares, a scale bar."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from landseg.geo.crs import crs_text
 from landseg.geo.grid import Grid, Rect, metres_text
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.rasters.source import Source
+from landseg.report.objects import object_colors, objects_over
 from landseg.report.pictures import save_picture
-from landseg.report.thumbnail import EMPTY, Colors, class_samples, image_colors
+from landseg.report.thumbnail import EMPTY, Colors, class_samples, id_samples, image_colors
 from landseg.runtime.target_checks import check_suffix
+from landseg.text.amounts import counted
 
 OPACITY = 0.55  # of the classes over the imagery; their outlines are nearly solid
 _PAPER, _INK, _QUIET = (252, 252, 250), (34, 36, 38), (112, 116, 120)
@@ -37,13 +39,23 @@ def preview(
     classes: ClassMap,
     out: Path,
     *,
+    ids: Path | None = None,
     max_size: int = 1600,
     title: str | None = None,
 ) -> None:
     """Draw imagery and classes side by side (one above the other where they are wide), with a legend.
 
-    ``class_raster`` lies on the source's grid or on a part of it. The legend's shares are of all pixels with a
-    class. Both rasters are read a piece at a time.
+    The legend's shares are of all pixels with a class. Rasters are read a piece at a time.
+
+    Args:
+        source: the imagery.
+        class_raster: on the source's grid or on a part of it.
+        classes: the table of the class raster.
+        out: the picture.
+        ids: a raster of objects on the grid of the class raster, with ids from 1 to n. Objects then have colours of
+            their own, in place of those of their classes.
+        max_size: pixels of the picture's longer side, about.
+        title: in place of the source's name.
 
     Raises:
         GridError: the class raster is no part of the source.
@@ -58,10 +70,13 @@ def preview(
         values, counts = class_samples(raster, layout.shape)
     finally:
         raster.close()
-    overlay = _overlay(imagery, values, classes)
+    overlay, heading = _overlay(imagery, values, classes), "Classes"
+    if ids is not None:
+        overlay, heading = _objects(imagery, overlay, values, classes, ids)
     if grid.transform.e > 0 and not grid.transform.is_identity:  # south-up: turn north to the top
         imagery, overlay = imagery[::-1], overlay[::-1]
-    picture = _compose(imagery, overlay, layout, _Text(title or source.name, grid), _legend(classes, counts))
+    text = _Text(title or source.name, grid, heading)
+    picture = _compose(imagery, overlay, layout, text, _legend(classes, counts, objects=ids is not None))
     save_picture(picture, out)
 
 
@@ -92,6 +107,7 @@ class _Layout:
 class _Text:
     title: str
     grid: Grid
+    second: str  # the heading of the second picture
 
     @property
     def subtitle(self) -> str:
@@ -103,7 +119,7 @@ class _Text:
 @dataclass(frozen=True)
 class _Entry:
     name: str
-    color: tuple[int, int, int]
+    colors: list[tuple[int, int, int]]  # side by side
     share: str
 
 
@@ -121,7 +137,7 @@ def _place(source: Source, grid: Grid) -> Rect:
 
 def _overlay(imagery: Colors, values: NDArray[np.integer], classes: ClassMap) -> Colors:
     """Return class colours over the imagery in grey, with nearly solid outlines: colours stay those of the legend."""
-    grey = 56 + 0.72 * (imagery @ np.array([0.299, 0.587, 0.114], np.float32))  # colours drown in deep black
+    grey = _grey(imagery)
     out = np.empty(imagery.shape, np.float32)
     out[:] = EMPTY
     inner = np.ones(values.shape, bool)
@@ -134,11 +150,43 @@ def _overlay(imagery: Colors, values: NDArray[np.integer], classes: ClassMap) ->
     return np.rint(out).astype(np.uint8)
 
 
-def _legend(classes: ClassMap, counts: dict[int, int]) -> list[_Entry]:
+def _objects(
+    imagery: Colors, overlay: Colors, values: NDArray[np.integer], classes: ClassMap, ids: Path
+) -> tuple[Colors, str]:
+    """Return a picture with the objects of a raster in bright colours, and its heading.
+
+    Pixels of things that belong to no object are grey.
+    """
+    raster = RasterFile(ids)
+    try:
+        objects, count = id_samples(raster, values.shape)
+    finally:
+        raster.close()
+    grey = np.repeat(_grey(imagery)[..., None], 3, axis=-1)
+    things = np.isin(values, [classes.values[index] for index in classes.things])
+    colors = np.where(things[..., None], np.rint(grey).astype(np.uint8), overlay)
+    return objects_over(grey, colors, objects, tint=OPACITY), counted(count, "object").capitalize()
+
+
+def _grey(imagery: Colors) -> NDArray[np.float32]:
+    """Return imagery (h, w) in light grey: colours drown in deep black."""
+    grey: NDArray[np.float32] = 56 + 0.72 * (imagery @ np.array([0.299, 0.587, 0.114], np.float32))
+    return grey
+
+
+def _legend(classes: ClassMap, counts: dict[int, int], *, objects: bool) -> list[_Entry]:
     total = sum(counts.get(value, 0) for value in classes.values)
     if not total:
-        return [_Entry("no data", EMPTY, "all pixels")]
-    return [_Entry(entry.name, entry.color, _share(counts.get(entry.value, 0) / total)) for entry in classes.classes]
+        return [_Entry("no data", [EMPTY], "all pixels")]
+    bright = [(red, green, blue) for red, green, blue in object_colors(np.arange(1, 4)).astype(int).tolist()]
+    return [
+        _Entry(
+            entry.name,
+            bright if objects and entry.thing else [entry.color],
+            _share(counts.get(entry.value, 0) / total),
+        )
+        for entry in classes.classes
+    ]
 
 
 def _share(share: float) -> str:
@@ -165,7 +213,7 @@ def _compose(imagery: Colors, overlay: Colors, layout: _Layout, text: _Text, leg
     draw.text((_MARGIN, _MARGIN + 32), _fitting(text.subtitle, small, inner), _QUIET, font=small)
     second = (_MARGIN, top + height + _GAP + 24) if layout.stacked else (_MARGIN + column, top)
     note = " (short side stretched)" if layout.stretched else ""
-    for name, corner, colors in (("Imagery", (_MARGIN, top), imagery), ("Classes", second, overlay)):
+    for name, corner, colors in (("Imagery", (_MARGIN, top), imagery), (text.second, second, overlay)):
         draw.text((corner[0], corner[1] - 22), name + note, _QUIET, font=small)
         canvas.paste(Image.fromarray(np.ascontiguousarray(colors)), corner)
         draw.rectangle((corner[0] - 1, corner[1] - 1, corner[0] + width, corner[1] + height), outline=(205, 205, 200))
@@ -174,12 +222,21 @@ def _compose(imagery: Colors, overlay: Colors, layout: _Layout, text: _Text, leg
     y = top + pictures[1] + 24
     for row in rows:
         for x, entry in row:
-            draw.rounded_rectangle((_MARGIN + x, y + 2, _MARGIN + x + 26, y + 20), 4, entry.color, (120, 120, 118))
+            _swatch(draw, (_MARGIN + x, y + 2), entry.colors)
             draw.text((_MARGIN + x + 36, y + 11), entry.name, _INK, font=label, anchor="lm")
             end = _MARGIN + x + 36 + label.getlength(entry.name) + 9
             draw.text((end, y + 11), entry.share, _QUIET, font=label, anchor="lm")
         y += 34
     return canvas
+
+
+def _swatch(draw: ImageDraw.ImageDraw, corner: tuple[int, int], colors: list[tuple[int, int, int]]) -> None:
+    """Draw the colours of an entry of the legend side by side."""
+    x, y = corner
+    draw.rounded_rectangle((x, y, x + 26, y + 18), 4, colors[0], (120, 120, 118))
+    for number, color in enumerate(colors[1:], start=1):
+        left = x + 26 * number // len(colors)
+        draw.rectangle((left, y + 1, x + 26 * (number + 1) // len(colors) - 1, y + 17), color)
 
 
 def _legend_rows(legend: list[_Entry], font: Font, width: int) -> list[list[tuple[int, _Entry]]]:

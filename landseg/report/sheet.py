@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.geo.reduce import LARGE_EDGE, SMALL_EDGE
+from landseg.report.objects import objects_over
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import EMPTY
 
@@ -21,7 +21,6 @@ MOST = 30  # scenes on a sheet
 _COLUMNS, _SPACE, _LINE = 6, 14, 20
 _WIDE = _COLUMNS * (SMALL_EDGE + _SPACE) + _SPACE  # of the page
 _TINT, _EDGE = 0.4, 0.9  # how much of the class's colour covers the imagery, inside and on borders
-_GOLDEN = 0.6180339887498949  # of a circle: hues of numbers that follow each other lie far apart
 _PAPER, _INK, _QUIET = (255, 255, 255), (28, 30, 33), (110, 114, 118)
 
 Color = tuple[int, int, int]
@@ -128,34 +127,6 @@ def drawn_over(colors: NDArray[np.uint8], labels: NDArray[np.uint8], classes: Cl
     mixed = colors * (1 - strength[..., None]) + tint * strength[..., None]
     result: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
     return result
-
-
-def objects_over(
-    imagery: NDArray[np.uint8], colors: NDArray[np.uint8], objects: NDArray[np.int32]
-) -> NDArray[np.uint8]:
-    """Return colours (h, w, 3) with each object in a colour of its own over the imagery, outlined.
-
-    Args:
-        imagery: (h, w, 3).
-        colors: (h, w, 3), where no object is.
-        objects: (h, w) numbers; 0 and less are none.
-    """
-    there, outline = objects > 0, np.zeros(objects.shape, bool)
-    for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
-        differs = objects[one] != objects[other]
-        outline[one] |= differs
-        outline[other] |= differs
-    strength = np.where(outline, _EDGE, _TINT)[..., None]
-    mixed = imagery * (1 - strength) + object_colors(objects) * strength
-    return np.where(there[..., None], np.rint(mixed).astype(np.uint8), colors)
-
-
-def object_colors(numbers: NDArray[Any]) -> NDArray[np.float32]:
-    """Return a bright colour (..., 3) for each number of an object: always the same, and far from the next ones'."""
-    hue = (numbers.astype(np.float64) * _GOLDEN)[..., None] % 1 * 6
-    away = np.abs((hue + np.array([0, 4, 2])) % 6 - 3)  # from the hue of the opposite colour
-    made: NDArray[np.float32] = (255 * np.clip(away - 1, 0, 1)).astype(np.float32)
-    return made
 
 
 def _borders(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.pieces import cut
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.rasters.source import Source
+from landseg.labels.id_rasters import NODATA
 
 PIECE = 8192  # source pixels a piece is wide at most, and its area is PIECE * 1024
 EMPTY = (233, 233, 230)  # what nodata is painted as
@@ -54,9 +55,23 @@ def class_samples(raster: RasterFile, shape: tuple[int, int]) -> tuple[NDArray[A
     for piece, part in _pieces(rect, shape):
         values = raster.read([1], piece, raster.info.dtypes[0])[0]
         counts += np.bincount(_owned(values, piece, part, rect, shape).ravel(), minlength=1 << 16)
-        rows, columns = _positions(part, rect, shape, 0.5)
-        out[part.slices] = values[np.ix_(rows - piece.top, columns - piece.left)]
+        out[part.slices] = _nearest(values, piece, part, rect, shape)
     return out, {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+
+
+def id_samples(raster: RasterFile, shape: tuple[int, int]) -> tuple[NDArray[np.int64], int]:
+    """Return the ids of a raster of objects at ``shape`` (h, w), by nearest neighbour, and the largest of all.
+
+    Ids are 0 where no object is and where there is no data.
+    """
+    rect = raster.info.grid.rect
+    out, largest = np.zeros(shape, np.int64), 0
+    for piece, part in _pieces(rect, shape):
+        values = raster.read([1], piece, raster.info.dtypes[0])[0]
+        values[values == NODATA] = 0
+        largest = max(largest, int(values.max()))
+        out[part.slices] = _nearest(values, piece, part, rect, shape)
+    return out, largest
 
 
 def shown_bands(source: Source) -> list[int]:
@@ -122,6 +137,13 @@ def _samples(piece: Rect, part: Rect, rect: Rect, shape: tuple[int, int]) -> Ite
         for other in (1 / 6, 1 / 2, 5 / 6) if reduced else (1 / 2,):
             rows, columns = _positions(part, rect, shape, place)[0], _positions(part, rect, shape, other)[1]
             yield np.clip(rows - piece.top, 0, piece.height - 1), np.clip(columns - piece.left, 0, piece.width - 1)
+
+
+def _nearest(values: NDArray[Any], piece: Rect, part: Rect, rect: Rect, shape: tuple[int, int]) -> NDArray[Any]:
+    """Return the values (h, w) of a piece that lie at the middles of the pixels of its part of the picture."""
+    rows, columns = _positions(part, rect, shape, 0.5)
+    nearest: NDArray[Any] = values[np.ix_(rows - piece.top, columns - piece.left)]
+    return nearest
 
 
 def _positions(part: Rect, rect: Rect, shape: tuple[int, int], place: float) -> tuple[NDArray[Any], NDArray[Any]]:

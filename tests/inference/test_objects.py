@@ -12,6 +12,7 @@ import pytest
 import rasterio
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from landseg.cli.predict import lines
 from landseg.dense.grouping import group
@@ -92,6 +93,30 @@ def test_without_objects_the_class_raster_is_the_same_and_alone(tmp_path: Path, 
     predict(scene, seen[0], model=MODEL, **seen[1], **QUICK)
     with rasterio.open(tmp_path / "l.tif") as logits:
         assert logits.descriptions == ("house", "ground", "tree", "interior", "boundary")
+
+
+def test_a_preview_draws_objects_where_a_run_makes_them(tmp_path: Path, write_raster: Write) -> None:
+    scene, pictures = write_raster(hills(120, 140)), {}
+    for name, output, files in (
+        ("classes", "a.tif", {}),
+        ("ids", "b.tif", {"instances": tmp_path / "ids.tif"}),
+        ("polygons alone", "c.gpkg", {}),
+    ):
+        path = tmp_path / f"{name}.png"
+        predict(scene, tmp_path / output, model=MODEL, preview=path, **files, **QUICK)
+        pictures[name] = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    assert np.array_equal(pictures["ids"], pictures["polygons alone"])
+    many, few = (len(np.unique(hues(pictures[name]))) for name in ("ids", "classes"))
+    assert many > 12 > few  # twin: classes alone
+
+
+def hues(picture: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the hues, in steps of 10 degrees, of pixels with a strong colour."""
+    red, green, blue = (picture[..., band].astype(float) for band in range(3))
+    strong = np.ptp(picture, axis=-1) > 90
+    angle = np.degrees(np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue))
+    found: NDArray[np.int64] = np.rint(angle[strong] / 10).astype(np.int64)
+    return found
 
 
 def test_objects_do_not_go_through_pixels_without_data(tmp_path: Path, write_raster: Write) -> None:

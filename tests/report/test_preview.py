@@ -14,12 +14,14 @@ from landseg.errors import GridError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.raster import RasterFile
+from landseg.labels.id_rasters import NODATA
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.targets import Targets
 from landseg.report import thumbnail
+from landseg.report.objects import object_colors
 from landseg.report.preview import preview
-from landseg.report.thumbnail import EMPTY, class_samples, image_colors
+from landseg.report.thumbnail import EMPTY, class_samples, id_samples, image_colors
 
 CLASSES = ClassMap((LandClass(1, "building", (255, 0, 0)), LandClass(2, "road", (0, 0, 255))))
 
@@ -144,3 +146,63 @@ def test_dull_imagery_is_stretched_and_lively_imagery_is_not(write_raster: Calla
     dull = (100 + lively // 16).astype("uint8")
     with open_source(write_raster(dull, "dull.tif")) as source:
         assert np.ptp(image_colors(source, source.grid.rect, (50, 50))[0]) == 255
+
+
+HOUSES = ClassMap((LandClass(1, "building", (255, 0, 0), thing=True), LandClass(2, "ground", (0, 0, 255))))
+
+
+@pytest.fixture
+def town(tmp_path: Path, write_raster: Callable[..., Path]) -> tuple[Path, Path, Path]:
+    """Grey imagery, a class raster with three houses in the upper half, and the ids of the left two."""
+    imagery = write_raster(np.full((3, 400, 400), 120, "uint8"), "town.tif")
+    values = np.full((1, 400, 400), 2, "uint8")
+    ids = np.zeros((1, 400, 400), "uint32")
+    for number, left in enumerate((20, 150, 280), start=1):
+        values[0, 50:150, left : left + 100] = 1
+        ids[0, 50:150, left : left + 100] = number if number < 3 else 0
+    ids[0, 390:] = NODATA
+    return imagery, write_raster(values, "map.tif", nodata=0), write_raster(ids, "ids.tif", nodata=NODATA)
+
+
+def classes_of(imagery: Path, values: Path, out: Path, **options: Any) -> Any:
+    """The right picture (h, w, 3) of a preview, without headings and legend."""
+    with open_source(imagery) as source:
+        preview(source, values, HOUSES, out, **options)
+    picture = np.asarray(Image.open(out)).astype(int)
+    return picture[110 : picture.shape[0] - 70, picture.shape[1] // 2 + 15 : -30]
+
+
+def shown(picture: Any, color: Any, over: float = 0.55) -> Any:
+    """True (h, w) where a picture has a colour over grey 120; pictures have colours of a palette."""
+    light = 56 + 0.72 * 120
+    return (np.abs(picture - (over * np.asarray(color) + (1 - over) * light)) < 6).all(axis=-1)
+
+
+def test_objects_have_colours_of_their_own_and_the_rest_those_of_classes(tmp_path: Path, town: Any) -> None:
+    imagery, values, ids = town
+    picture = classes_of(imagery, values, tmp_path / "p.png", ids=ids)
+    houses = [shown(picture, color) for color in object_colors(np.arange(1, 3))]
+    bare = shown(picture, (0, 0, 0), over=0)  # a house in no object
+    assert all(0.04 < part.mean() < 0.08 for part in [*houses, bare])
+    left, right, none = (np.flatnonzero(part.mean(axis=0) > 0.2) for part in [*houses, bare])
+    assert left.max() < right.min() and right.max() < none.min()
+    assert shown(picture, (0, 0, 255)).mean() > 0.6  # ground
+    assert not reddish(picture).any()
+
+
+def test_twin_without_ids_all_houses_have_the_colour_of_their_class(tmp_path: Path, town: Any) -> None:
+    picture = classes_of(*town[:2], tmp_path / "p.png")
+    assert shown(picture, (255, 0, 0)).mean() > 0.12
+    assert not any(shown(picture, color).any() for color in object_colors(np.arange(1, 3)))
+
+
+def test_ids_are_sampled_as_classes_are_and_the_largest_is_known(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thumbnail, "PIECE", 32)
+    ids, classes = RasterFile(town[2]), RasterFile(town[1])
+    objects, count = id_samples(ids, (100, 130))
+    values, _ = class_samples(classes, (100, 130))
+    ids.close()
+    classes.close()
+    assert count == 2
+    assert (values[objects > 0] == 1).all() and (objects > 0).sum() > 800
+    assert (objects[-3:] == 0).all()  # no data is no object

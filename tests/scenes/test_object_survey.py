@@ -18,7 +18,7 @@ from shapely.geometry import box
 
 from landseg.data import inspect_data
 from landseg.errors import TrainingError
-from landseg.report.sheet import object_colors
+from landseg.report.objects import object_colors
 from landseg.scenes.object_survey import ObjectCounts, _touching
 from tests.parts.labelled import landseg
 from tests.parts.places import HALF_METRE, UTM
