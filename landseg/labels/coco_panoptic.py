@@ -25,4 +25,5 @@ def to_colors(ids: NDArray[Any]) -> NDArray[np.uint8]:
 def from_colors(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Return the segment ids (h, w) of colours (h, w, 3)."""
     red, green, blue = (colors[..., band].astype(np.uint32) for band in range(3))
-    return (red | green << np.uint32(8) | blue << np.uint32(16)).astype(np.uint32)
+    ids: NDArray[np.uint32] = (red | green << 8 | blue << 16).astype(np.uint32)
+    return ids
