@@ -15,13 +15,14 @@ from landseg.dense.instance_measure import RasterObjects
 from landseg.dense.task import Example, Examples
 from landseg.text.amounts import counted
 
-CHOSEN = ("rise", "score", "min_area_m2")
+CHOSEN = ("energy", "rise", "score", "min_area_m2")
 """The options that are chosen."""
 RISES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 SCORES = tuple(round(0.05 * step, 2) for step in range(19))
 SMALLEST = (0.01, 0.05)
 """Shares of the true objects that a smallest area may leave out; it may be 0 as well."""
-MapsOf = Callable[[NDArray[np.float32], NDArray[np.bool_]], Maps]
+MapsOf = Callable[[str, NDArray[np.float32], NDArray[np.bool_]], Maps]
+"""Makes the maps of a kind of energy, of an output and its valid pixels."""
 Floats = NDArray[np.float64]
 
 
@@ -45,7 +46,12 @@ class _Found:
 
 
 def choose(
-    maps_of: MapsOf, classes: ClassMap, fixed: Mapping[str, Any], examples: Examples
+    maps_of: MapsOf,
+    classes: ClassMap,
+    fixed: Mapping[str, Any],
+    examples: Examples,
+    *,
+    energies: Sequence[str],
 ) -> tuple[Mapping[str, Any], str]:
     """Return the values of options with the largest F1 on examples, and a line that says them.
 
@@ -57,22 +63,27 @@ def choose(
         classes: of the network.
         fixed: values of those of `CHOSEN` that are not to be chosen.
         examples: of scenes that were learned from.
+        energies: kinds of energy to try.
     """
-    best: tuple[float, tuple[float, float, float], int] | None = None
-    made = [(maps_of(one.output, one.valid), one) for one in examples()]
-    free = [name for name in CHOSEN if name not in fixed]
-    for rise in (fixed["rise"],) if "rise" in fixed else RISES:
-        found = _found(made, classes, rise)
-        if not found.true:
-            return {}, ""
-        for score in (fixed["score"],) if "score" in fixed else SCORES:
-            for area in (fixed["min_area_m2"],) if "min_area_m2" in fixed else _areas(found):
-                f1 = found.f1(score, area)
-                if best is None or f1 > best[0]:
-                    best = f1, (rise, score, area), found.true
+    best: tuple[float, tuple[str, float, float, float], int] | None = None
+    kinds = (fixed["energy"],) if "energy" in fixed else tuple(energies)
+    outputs = [([maps_of(kind, one.output, one.valid) for kind in kinds], one) for one in examples()]
+    for number, energy in enumerate(kinds):
+        made = [(maps[number], one) for maps, one in outputs]
+        for rise in (fixed["rise"],) if "rise" in fixed else RISES:
+            found = _found(made, classes, rise)
+            if not found.true:
+                return {}, ""
+            for score in (fixed["score"],) if "score" in fixed else SCORES:
+                for area in (fixed["min_area_m2"],) if "min_area_m2" in fixed else _areas(found):
+                    f1 = found.f1(score, area)
+                    if best is None or f1 > best[0]:
+                        best = f1, (energy, rise, score, area), found.true
     assert best is not None, "each list has an entry"
-    values = {name: value for name, value in zip(CHOSEN, best[1], strict=True) if name in free}
-    said = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+    values = {name: value for name, value in zip(CHOSEN, best[1], strict=True) if name not in fixed}
+    said = ", ".join(
+        f"{name} = {value if isinstance(value, str) else f'{value:g}'}" for name, value in values.items()
+    )
     return values, (
         f"{said}: F1 {best[0]:.3f} on {counted(best[2], 'object')} of scenes that were learned from, where a network "
         "is surer than elsewhere"

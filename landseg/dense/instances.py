@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 INTERIOR, BOUNDARY = "interior", "boundary"
 CONFIDENCE = "confidence"
 """The layer of the probability of the class of each pixel."""
+ENERGIES = ("interior", "boundary", "mean")
+"""What things are grouped by: the interior, 1 less the boundary, or the mean of both."""
 _RANGES = {
     "rise": (0, math.inf),
     "score": (0, 1),
@@ -51,10 +53,11 @@ _RANGES = {
 class Instances(Semantic):
     """The task of a network with a logit for each class, one for the interior of things and one for their boundary.
 
-    Where a recipe does not fix rise, score and min_area_m2, they are chosen once the network has learned.
+    Where a recipe does not fix energy, rise, score and min_area_m2, they are chosen once the network has learned.
 
     Options:
-        rise: two hills of the interior become one thing where the lower one rises less than this above the saddle.
+        energy: of the flood that groups pixels, one of `ENERGIES`.
+        rise: two hills of the energy become one thing where the lower one rises less than this above the saddle.
         score: things with a lower score are left out.
         min_area_m2: smaller things are left out.
         border: pixels of the network; where another thing, or none, lies within it, a boundary is learned.
@@ -70,6 +73,7 @@ class Instances(Semantic):
     label_maps: ClassVar[tuple[str, ...]] = ("instance", "interior")
     takes_views = False
     defaults: ClassVar[Mapping[str, Any]] = {
+        "energy": "interior",
         "rise": 0.3,
         "score": 0.0,
         "min_area_m2": 0.0,
@@ -83,6 +87,10 @@ class Instances(Semantic):
         if not classes.things:
             raise ModelError(
                 "the task 'instances' needs a class of things: say thing = true for it in the class table"
+            )
+        if (energy := self.options.get("energy", ENERGIES[0])) not in ENERGIES:
+            raise ModelError(
+                f"energy of the task {self.name!r} is {brief(energy)}: expected one of {', '.join(ENERGIES)}"
             )
         for option, (least, most) in _RANGES.items():
             value = self.options.get(option, least)
@@ -129,7 +137,13 @@ class Instances(Semantic):
         from landseg.dense.instance_choice import CHOSEN, choose
 
         fixed = {name: given[name] for name in CHOSEN if name in given}
-        return choose(self.maps, self.classes, fixed, examples) if len(fixed) < len(CHOSEN) else ({}, "")
+        if len(fixed) == len(CHOSEN):
+            return {}, ""
+
+        def maps_of(energy: str, output: NDArray[np.float32], valid: NDArray[np.bool_]) -> Maps:
+            return self.maps(output, valid, energy=energy)
+
+        return choose(maps_of, self.classes, fixed, examples, energies=ENERGIES)
 
     def result(self, output: NDArray[np.float32], valid: NDArray[np.bool_]) -> Arrays:
         """Return the layers "classes" and "instances", each (h, w), and "scores" (n,) by id less one."""
@@ -207,16 +221,20 @@ class Instances(Semantic):
     def tags(self) -> dict[str, str]:
         return {**super().tags(), "task": self.name}
 
-    def _levels_of(self, output: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-        """Return the energy, and the probability of a boundary, of an output (C, h, w) as whole numbers (h, w)."""
+    def _levels_of(
+        self, output: NDArray[np.float32], energy: str | None = None
+    ) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+        """Return an energy, and the probability of a boundary, of an output (C, h, w) as whole numbers (h, w)."""
+        kind = self.options["energy"] if energy is None else energy
         interior, boundary = (output[self.heads[name]][0] for name in (INTERIOR, BOUNDARY))
-        energy, border = np.empty(interior.shape, np.uint16), np.empty(interior.shape, np.uint8)
+        levels, border = np.empty(interior.shape, np.uint16), np.empty(interior.shape, np.uint8)
         rows = max(1, BAND // interior.shape[1])
         for start in range(0, len(interior), rows):  # what lies between them stays in the cache
             some = slice(start, start + rows)
-            energy[some] = _levels(_sigmoid(interior[some]), 65535, np.uint16)
-            border[some] = _levels(_sigmoid(boundary[some]), 255, np.uint8)
-        return energy, border
+            shares = _sigmoid(boundary[some])
+            border[some] = _levels(shares, 255, np.uint8)
+            levels[some] = _levels(_energy(kind, interior[some], shares), 65535, np.uint16)
+        return levels, border
 
     def agreement(
         self, one: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_], *, tie: float
@@ -226,14 +244,24 @@ class Instances(Semantic):
         ids, whole = (group(self.maps(part, valid), self.classes.things, rise=rise) for part in (one, other))
         return replace(made, objects=len(whole[1]), objects_differing=differing(ids[0], whole[0]))
 
-    def maps(self, output: NDArray[np.float32], valid: NDArray[np.bool_], *, temperature: float = 1.0) -> Maps:
-        """Return the maps from which things are grouped, of an output (C, h, w) and its valid pixels (h, w)."""
+    def maps(
+        self,
+        output: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        *,
+        temperature: float = 1.0,
+        energy: str | None = None,
+    ) -> Maps:
+        """Return the maps from which things are grouped, of an output (C, h, w) and its valid pixels (h, w).
+
+        ``energy`` is one of `ENERGIES`; None is the task's own.
+        """
         logits = output[self.heads[CLASSES]]
         indices, best = top(logits)
         total = np.exp((logits - best) / np.float32(temperature)).sum(axis=0)
-        energy, boundary = self._levels_of(output)
+        levels, boundary = self._levels_of(output, energy)
         return Maps(
-            np.where(valid, indices, np.uint8(IGNORE_INDEX)), energy, _levels(1 / total, 255, np.uint8), boundary
+            np.where(valid, indices, np.uint8(IGNORE_INDEX)), levels, _levels(1 / total, 255, np.uint8), boundary
         )
 
 
@@ -252,6 +280,16 @@ def ids_layer(path: Path) -> Layer:
     """Return the layer of ids, which is made once the others are complete, as scratch."""
     numbers: dict[str, Any] = {"nodata": NODATA, "band_names": (ID_BAND,), "resampling": "nearest"}
     return Layer(IDS, path, "uint32", scratch=True, late=True, **numbers)
+
+
+def _energy(kind: str, interior: NDArray[np.float32], boundary: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the energy (h, w) of a kind, of logits of the interior and the probability of a boundary."""
+    if kind == "boundary":
+        return np.float32(1) - boundary
+    inside = _sigmoid(interior)
+    if kind == "mean":
+        inside = np.float32(0.5) * (inside + (np.float32(1) - boundary))
+    return inside
 
 
 def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from landseg.classes import ClassMap
 from landseg.dense.grouping import group
 from landseg.dense.instance_measure import InstanceMeasure
-from landseg.dense.instances import Instances
+from landseg.dense.instances import ENERGIES, Instances
 from landseg.dense.task import Example
 from landseg.labels.id_rasters import NODATA
 
@@ -123,11 +123,11 @@ def output_of(seed: int) -> Example:
     return Example(output, np.ones(true.shape, bool), labels, 0.25)
 
 
-def f1_of(task: Instances, example: Example, values: dict[str, float]) -> float:
+def f1_of(task: Instances, example: Example, values: dict[str, Any]) -> float:
     """Return F1 of an example grouped with options, as it is measured after training."""
     things = task.classes.things
     least = values["min_area_m2"] / 0.25
-    maps = task.maps(example.output, example.valid)
+    maps = task.maps(example.output, example.valid, energy=values["energy"])
     ids, found = group(maps, things, rise=values["rise"], least_score=values["score"], least_pixels=least)
     measure = InstanceMeasure(task.classes)
     layers = {"classes": task.classes.to_values(maps.classes), "instances": ids, "scores": found.score}
@@ -138,16 +138,45 @@ def f1_of(task: Instances, example: Example, values: dict[str, float]) -> float:
 def test_the_choice_has_the_best_f1_of_what_was_tried() -> None:
     task, example = Instances(ONE, {}), output_of(0)
     chosen, line = task.choose_options({}, lambda: [example])
-    values = {name: float(value) for name, value in chosen.items()}
+    values = dict(chosen)
     best = f1_of(task, example, values)
     assert f"F1 {best:.3f} on 4 objects" in line
-    usual = f1_of(task, example, {"rise": 0.3, "score": 0.0, "min_area_m2": 0.0})
+    usual = f1_of(task, example, {"energy": "interior", "rise": 0.3, "score": 0.0, "min_area_m2": 0.0})
     tried = [f1_of(task, example, values | {"rise": rise}) for rise in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)]
+    tried += [f1_of(task, example, values | {"energy": energy}) for energy in ENERGIES]
     assert best == max(tried) > usual  # and the usual ones are not the best
 
 
+def test_the_energy_is_the_one_that_tells_objects_apart() -> None:
+    true = boxes((30, 50), (2, 2, 20, 20), (2, 20, 20, 40))
+    wall = np.broadcast_to(np.isin(np.arange(50), (19, 20)), true.shape)
+    logits = np.where(true > 0, 2.0, -2.0)
+    flat = np.full(true.shape, 2.0)  # an interior that shows nothing
+    output = np.stack([logits, -logits, flat, np.where(wall, 6.0, -6.0)]).astype(np.float32)
+    labels = {"class": np.where(true > 0, 0, 1).astype(np.uint8), "instance": true}
+    told = Example(output, np.ones(true.shape, bool), labels, 0.25)
+    chosen, line = Instances(ONE, {}).choose_options({}, lambda: [told])
+    assert chosen["energy"] == "boundary" and line.startswith("energy = boundary, rise = ")
+    fixed, _ = Instances(ONE, {"energy": "interior"}).choose_options({"energy": "interior"}, lambda: [told])
+    assert "energy" not in fixed
+    assert f1_of(Instances(ONE, {}), told, dict(chosen)) > f1_of(
+        Instances(ONE, {}), told, {**fixed, "energy": "interior"}
+    )
+
+
+def test_the_network_runs_once_for_all_energies() -> None:
+    calls = []
+
+    def examples() -> list[Example]:
+        calls.append(1)
+        return [output_of(0)]
+
+    Instances(ONE, {}).choose_options({}, examples)
+    assert len(calls) == 1
+
+
 def test_fixed_options_stay() -> None:
-    given = {"rise": 0.05, "score": 0.0, "border": 3.0}
+    given = {"energy": "mean", "rise": 0.05, "score": 0.0, "border": 3.0}
     chosen, line = Instances(ONE, given).choose_options(given, lambda: [output_of(1)])
     assert set(chosen) == {"min_area_m2"} and "rise" not in line
 

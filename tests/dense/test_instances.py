@@ -64,6 +64,21 @@ def test_maps_hold_shares_of_whole_numbers_and_no_class_without_data() -> None:
     assert maps.boundary.max() == 0
 
 
+@pytest.mark.parametrize(("energy", "expected"), [("interior", 0.9), ("boundary", 0.4), ("mean", 0.65)])
+def test_the_energy_is_the_interior_or_what_is_no_boundary(energy: str, expected: float) -> None:
+    made = output([[0.9]], [[3]])
+    made[3] = np.log(0.6 / 0.4)
+    maps = Instances(TASK.classes, {"energy": energy}).maps(made, np.ones((1, 1), bool))
+    assert maps.energy.item() == pytest.approx(expected * 65535, abs=1)
+    assert maps.boundary.item() == 153  # whatever the energy is
+    assert TASK.maps(made, np.ones((1, 1), bool), energy=energy).energy.item() == maps.energy.item()
+
+
+def test_an_unknown_energy_is_refused() -> None:
+    with pytest.raises(ModelError, match="energy of the task 'instances' is 'middle': expected one of interior"):
+        Instances(TASK.classes, {"energy": "middle"})
+
+
 def test_objects_are_compared_by_their_pixels() -> None:
     valid = np.ones((1, 4), bool)
     same = TASK.agreement(TWO + 1e-6, TWO, valid, tie=1e-4)
