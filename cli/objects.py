@@ -9,7 +9,7 @@ import typer
 from . import panels
 
 THINGS = "Objects"
-"""The panel of `train` for what is learned of objects."""
+"""The panel of the options of `train` that learn objects, and of those of `predict` that choose and draw them."""
 
 Instances = Annotated[
     str | None,
@@ -26,7 +26,7 @@ LeastScore = Annotated[
         "--score",
         metavar="0..1",
         help="Leave out objects with a lower score. [the model's]",
-        rich_help_panel=panels.OUTPUTS,
+        rich_help_panel=THINGS,
     ),
 ]
 MinArea = Annotated[
@@ -35,7 +35,15 @@ MinArea = Annotated[
         "--min-area",
         metavar="M2",
         help="Leave out smaller objects; pixels without a coordinate system. [the model's]",
-        rich_help_panel=panels.OUTPUTS,
+        rich_help_panel=THINGS,
+    ),
+]
+JoinSmall = Annotated[
+    bool | None,
+    typer.Option(
+        "--join-small/--drop-small",
+        help="Make objects below --min-area part of the neighbour with the longest common border. [the model's]",
+        rich_help_panel=THINGS,
     ),
 ]
 Holes = Annotated[
@@ -44,7 +52,7 @@ Holes = Annotated[
         "--holes",
         metavar="M2",
         help="Fill holes of up to this size in the polygons of objects.",
-        rich_help_panel=panels.OUTPUTS,
+        rich_help_panel=THINGS,
     ),
 ]
 Regularize = Annotated[
@@ -52,7 +60,7 @@ Regularize = Annotated[
     typer.Option(
         "--regularize",
         help="Draw objects with right angles; walls in common come apart.",
-        rich_help_panel=panels.OUTPUTS,
+        rich_help_panel=THINGS,
     ),
 ]
 Simplify = Annotated[
@@ -61,7 +69,7 @@ Simplify = Annotated[
         "--simplify",
         metavar="METRES",
         help="Leave out corners of objects up to this far from the outline.",
-        rich_help_panel=panels.OUTPUTS,
+        rich_help_panel=THINGS,
     ),
 ]
 Things = Annotated[

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.dense.flood import flood
+from landseg.dense.small_things import Borders, join_small
 from landseg.labels.id_rasters import NODATA
 
 
@@ -53,7 +54,13 @@ class Things:
 
 
 def group(
-    maps: Maps, things: tuple[int, ...], *, rise: float, least_score: float = 0.0, least_pixels: float = 0.0
+    maps: Maps,
+    things: tuple[int, ...],
+    *,
+    rise: float,
+    least_score: float = 0.0,
+    least_pixels: float = 0.0,
+    join: bool = False,
 ) -> tuple[NDArray[np.uint32], Things]:
     """Return the ids (h, w) of a picture in memory, 1 to n in reading order of the summits, and the things.
 
@@ -63,6 +70,7 @@ def group(
         rise: see `landseg.dense.flood.flood`.
         least_score: things with a lower score are left out, and their pixels get no id.
         least_pixels: smaller things are left out.
+        join: smaller things first become part of a neighbour of their class, see `small_things.join_small`.
     """
     ids = np.zeros(maps.classes.shape, np.uint32)
     kinds, parts = [np.zeros(0, np.uint8)], 0
@@ -76,6 +84,14 @@ def group(
     flat = ids.ravel()
     pixels = np.bincount(flat, minlength=parts + 1)[1:]
     score, place = _scores(maps, flat, pixels)
+    if join:
+        borders = Borders.between(ids).within(kind)
+        joined = join_small(pixels.astype(np.float64), place, borders, least=least_pixels)
+        kept, number = np.unique(joined, return_inverse=True)
+        ids = np.append(0, number + 1)[ids].astype(np.uint32)
+        flat, kind = ids.ravel(), kind[kept]
+        parts, pixels = len(kept), np.bincount(flat, minlength=len(kept) + 1)[1:]
+        score, place = _scores(maps, flat, pixels)
     order = np.argsort(place, kind="stable")
     order = order[(score[order] >= least_score) & (pixels[order] >= least_pixels)]
     table = np.zeros(parts + 1, np.uint32)

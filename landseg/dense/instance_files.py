@@ -57,10 +57,11 @@ def write_ids(outputs: Outputs, request: Request, classes: ClassMap, options: Ma
         outputs: with the layers of maps complete.
         request: of the run, with its progress.
         classes: the table of the class raster.
-        options: rise, score and min_area_m2 of the task.
+        options: rise, score, min_area_m2 and join_small of the task.
     """
     sizes = PixelSizes(outputs.grid)
-    grouping = RowGrouping(classes.things, rise=options["rise"], width=outputs.grid.width)
+    join, rise = bool(options["join_small"]), options["rise"]
+    grouping = RowGrouping(classes.things, rise=rise, width=outputs.grid.width, join=join)
     with request.shown(sum(part.area for part in outputs.parts)) as progress:
         for region in touching(outputs.parts):
             _group_region(outputs, region, classes, grouping, sizes if options["min_area_m2"] > 0 else None, progress)

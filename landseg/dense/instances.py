@@ -60,6 +60,8 @@ class Instances(Semantic):
         rise: two hills of the energy become one thing where the lower one rises less than this above the saddle.
         score: things with a lower score are left out.
         min_area_m2: smaller things are left out.
+        join_small: they become part of the neighbour of their class with the longest border in common, where they
+            have one.
         border: pixels of the network; where another thing, or none, lies within it, a boundary is learned.
         near: pixels of the network; where two things lie within it, the loss over classes weighs more.
         near_weight: the weight there.
@@ -77,6 +79,7 @@ class Instances(Semantic):
         "rise": 0.3,
         "score": 0.0,
         "min_area_m2": 0.0,
+        "join_small": False,
         "border": 2.0,
         "near": 4.0,
         "near_weight": 4.0,
@@ -92,6 +95,8 @@ class Instances(Semantic):
             raise ModelError(
                 f"energy of the task {self.name!r} is {brief(energy)}: expected one of {', '.join(ENERGIES)}"
             )
+        if not isinstance(join := self.options.get("join_small", False), bool):
+            raise ModelError(f"join_small of the task {self.name!r} is {brief(join)}: expected true or false")
         for option, (least, most) in _RANGES.items():
             value = self.options.get(option, least)
             if not (is_number(value) or value == math.inf) or not least <= value <= most:
@@ -207,6 +212,7 @@ class Instances(Semantic):
         """Write the layer of ids; return the score of each object by its id less one (n,), and what was counted."""
         found = write_ids(outputs, request, self.classes, self.options)
         counts = {"below_score": found.below_score, "below_area": found.below_area}
+        counts |= {"joined": found.joined} if self.options["join_small"] else {}
         return found.things.score, {"instances": len(found.things), **counts}
 
     def counts_text(self, counts: Mapping[str, int], *, located: bool) -> str:
@@ -215,7 +221,9 @@ class Instances(Semantic):
         text += f" of the class {self.classes.names[things[0]]}" if len(things) == 1 else ""
         score, area = counts["below_score"], counts["below_area"]
         left_out = [f"{score:,} below --score {options['score']:g}"] if score else []
-        left_out += [f"{area:,} smaller than {options['min_area_m2']:g} {'m2' if located else 'px'}"] if area else []
+        small = f"smaller than {options['min_area_m2']:g} {'m2' if located else 'px'}"
+        left_out += [f"{area:,} {small}"] if area else []
+        text += f"; {counts['joined']:,} {small} joined to a neighbour" if counts.get("joined") else ""
         return f"{text}; {', '.join(left_out)} left out" if left_out else text
 
     def tags(self) -> dict[str, str]:

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from landseg.dense.flood import MOST_LABELS, Flood
 from landseg.dense.grouping import Maps, Things, scores
+from landseg.dense.small_things import Borders, join_small, pixel_pairs
 from landseg.errors import PlanError
 
 _SPARSE = 4  # labels are summed in place where they lie within so many times as many numbers as there are pixels
+_FOUND = 64  # tables of borders, of a strip each, that are added up together
 _KEPT = ("kind", "place", "summit", "pixels", "probability", "boundary", "units")
 
 Integers = NDArray[np.int64]
@@ -28,12 +30,14 @@ class Grouped:
         things: those that have an id, by their ids less one.
         below_area: the number of things that were smaller than the smallest area.
         below_score: the number of the others whose score was lower than the lowest.
+        joined: the number of things that became part of a neighbour.
     """
 
     table: NDArray[np.uint32]
     things: Things
     below_area: int
     below_score: int
+    joined: int = 0
 
 
 class RowGrouping:
@@ -50,10 +54,13 @@ class RowGrouping:
         things: indices of the classes of things.
         rise: see `landseg.dense.flood.flood`.
         width: columns of the raster.
+        join: small things are to become part of a neighbour of their class, see `small_things.join_small`. Kept are
+            then 24 bytes more for every two labels with a border in common.
     """
 
-    def __init__(self, things: Sequence[int], *, rise: float, width: int) -> None:
-        self._things, self._rise, self._width = tuple(things), rise, width
+    def __init__(self, things: Sequence[int], *, rise: float, width: int, join: bool = False) -> None:
+        self._things, self._rise, self._width, self._join = tuple(things), rise, width, join
+        self._borders: list[Borders] = []
         self._tables: list[NDArray[np.uint32]] = [np.zeros(1, np.uint32)]
         self._labels = self._count = 0  # handed out before the open region; things so far
         self._found: list[dict[str, NDArray[Any]]] = []
@@ -63,7 +70,7 @@ class RowGrouping:
         """Open a region of some columns whose first pixel has this place in the raster."""
         assert self._region is None, "a region ends before the next begins"
         self._corner = top, left
-        self._region = _Region(self._things, width, self._rise, self._labels)
+        self._region = _Region(self._things, width, self._rise, self._labels, join=self._join)
 
     def add(self, maps: Maps, units: NDArray[Any] | None = None) -> NDArray[np.uint32]:
         """Return the labels (n, w) of the rows of the region that are finished; 0 where there is no thing.
@@ -83,6 +90,8 @@ class RowGrouping:
         table, found = region.instances()
         row, column = np.divmod(found["place"], region.width)
         found["place"] = (row + self._corner[0]) * self._width + column + self._corner[1]
+        if self._join:
+            self._borders.append(region.borders(table).within(found["kind"]).shifted(self._count))
         self._tables.append(np.where(table, table + np.uint32(self._count), table))
         self._labels += len(table)
         self._count += len(found["place"])
@@ -95,22 +104,42 @@ class RowGrouping:
 
         Args:
             least_score: things with a lower score are left out.
-            least_area: smaller things are left out before.
+            least_area: smaller things are left out before, or become part of a neighbour where they have any.
             unit: the area of a unit of pixel sizes, or of a pixel where these are equal.
         """
         found = {name: np.concatenate([part[name] for part in self._found]) for name in _KEPT} if self._found else {}
         if not found:
             return Grouped(np.zeros(1, np.uint32), Things.none(), 0, 0)
+        number = np.arange(1, self._count + 1)
+        if self._join:
+            borders = Borders.joined(self._borders)
+            found, number = _joined(
+                found, join_small(found["units"] * unit, found["place"], borders, least=least_area)
+            )
         score = scores(found["probability"], found["boundary"], found["pixels"], found["summit"])
         large = ~(found["units"] * unit < least_area)
         kept = large & ~(score < least_score)
         order = np.argsort(found["place"], kind="stable")
         order = order[kept[order]]
-        number = np.zeros(self._count + 1, np.uint32)
-        number[order + 1] = np.arange(1, len(order) + 1)
-        table = number[np.concatenate(self._tables)]
+        ids = np.zeros(len(large) + 1, np.uint32)
+        ids[order + 1] = np.arange(1, len(order) + 1)
+        table = np.append(np.uint32(0), ids[number])[np.concatenate(self._tables)]
         things = Things(found["kind"][order], score[order].astype(np.float32), found["pixels"][order])
-        return Grouped(table, things, int((~large).sum()), int((large & ~kept).sum()))
+        joined = self._count - len(large)
+        return Grouped(table, things, int((~large).sum()), int((large & ~kept).sum()), joined)
+
+
+def _joined(found: dict[str, NDArray[Any]], into: Integers) -> tuple[dict[str, NDArray[Any]], Integers]:
+    """Return what is known of things once some are part of others, and the number of each thing (n,) among these."""
+    kept, number = np.unique(into, return_inverse=True)
+    made = {"kind": found["kind"][kept]}
+    order = np.lexsort((found["place"], -found["summit"].astype(np.int64), number))
+    first = order[np.flatnonzero(np.diff(number[order], prepend=-1))]  # the summit of all parts
+    made |= {name: found[name][first] for name in ("place", "summit")}
+    for name in ("pixels", "probability", "boundary", "units"):
+        made[name] = np.zeros(len(kept), np.int64)
+        np.add.at(made[name], number, found[name])
+    return made, number + 1
 
 
 class _Region:
@@ -121,9 +150,10 @@ class _Region:
         width: columns of the region.
         rise: of the floods.
         before: labels that other regions have.
+        join: count the borders between labels.
     """
 
-    def __init__(self, things: Sequence[int], width: int, rise: float, before: int) -> None:
+    def __init__(self, things: Sequence[int], width: int, rise: float, before: int, *, join: bool) -> None:
         self.width, self._things, self._before = width, things, before
         self._floods = [Flood(width, rise=rise) for _ in things]
         self._numbers = [np.zeros(1, np.uint32) for _ in things]  # of this region, by the label of each flood
@@ -132,6 +162,8 @@ class _Region:
         self._sums = np.zeros((3, 1), np.int64)  # of probability, boundary and units, by number
         self._waiting: tuple[NDArray[Any], ...] | None = None  # what is summed of rows that are not finished
         self._sized = False
+        self._pairs: list[Borders] | None = [] if join else None
+        self._above: NDArray[np.uint32] | None = None  # the last row that is finished
 
     def add(self, maps: Maps, units: NDArray[Any] | None) -> NDArray[np.uint32]:
         columns = [maps.probability, maps.boundary]
@@ -169,6 +201,11 @@ class _Region:
         made["units"] = units if self._sized else made["pixels"]
         return table[1:], made
 
+    def borders(self, table: NDArray[np.uint32]) -> Borders:
+        """Return the borders between things, whose number each label has in a table ``(labels,)``."""
+        pairs, numbers = Borders.joined(self._pairs or []), np.append(np.uint32(0), table).astype(np.int64)
+        return Borders.of(numbers[pairs.one], numbers[pairs.other], pairs.length)
+
     def _finished(self, parts: list[NDArray[np.uint32]]) -> NDArray[np.uint32]:
         """Return the labels of finished rows by their numbers in the raster, once these rows are summed."""
         numbers = np.zeros_like(parts[0])
@@ -180,6 +217,11 @@ class _Region:
             count = len(numbers)
             self._sum(numbers, tuple(part[:count] for part in self._waiting))
             self._waiting = tuple(part[count:].copy() for part in self._waiting)
+        if self._pairs is not None and len(numbers):
+            self._pairs.append(Borders.of(*pixel_pairs(numbers, self._above)))
+            self._above = numbers[-1].copy()
+            if len(self._pairs) > _FOUND:
+                self._pairs = [Borders.joined(self._pairs)]
         return np.where(numbers, numbers + np.uint32(self._before), numbers)
 
     def _number(self, place: int, count: int) -> None:

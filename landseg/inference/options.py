@@ -30,7 +30,7 @@ from landseg.tiling.names import check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
 FILES = ("probs", "confidence", "logits", "polygons", "preview", "instances")
-OBJECTS = {"score": "score", "min_area": "min_area_m2"}
+OBJECTS = {"score": "score", "min_area": "min_area_m2", "join_small": "join_small"}
 """The options about objects that change which there are, and the names that they have in a model's card."""
 SHAPES = ("holes", "regularize", "simplify")
 """The options about the polygons of objects."""
@@ -78,6 +78,7 @@ class PredictKeywords(InferenceKeywords, total=False):
     instances: File | None
     score: float | None
     min_area: float | None
+    join_small: bool | None
     holes: float
     regularize: bool
     simplify: float
@@ -230,6 +231,8 @@ class PredictOptions(InferenceOptions):
         score: leave out objects with a lower score, from 0 to 1; None takes the value of the model's card.
         min_area: leave out objects of fewer square metres, or pixels of a raster without a coordinate system; None
             takes the value of the model's card.
+        join_small: objects that are smaller become part of the neighbour of their class with the longest border in
+            common, where they have one, and are not left out; None takes the value of the model's card.
         holes: fill holes of up to so many square metres in the polygons of objects.
         regularize: draw the polygons of objects with right angles; neighbours then no longer share their walls.
         simplify: leave out corners of the polygons of objects up to so many metres from the outline.
@@ -249,6 +252,7 @@ class PredictOptions(InferenceOptions):
     instances: File | None = None
     score: float | None = None
     min_area: float | None = None
+    join_small: bool | None = None
     holes: float = 0.0
     regularize: bool = False
     simplify: float = 0.0
@@ -273,6 +277,8 @@ class PredictOptions(InferenceOptions):
             check_suffix(Path(made.preview), (".png",), kind="a preview")
         if made.score is not None and not (is_size(made.score) and made.score <= 1):
             raise PlanError(f"--score {made.score!r}: expected a number from 0 to 1, such as 0.3")
+        if made.join_small not in (None, True, False):
+            raise PlanError(f"join_small {made.join_small!r}: expected True or False")
         for name, unit in (("min_area", "square metres"), ("holes", "square metres"), ("simplify", "metres")):
             value = getattr(made, name)
             if value is not None and not is_size(value):
@@ -280,10 +286,12 @@ class PredictOptions(InferenceOptions):
         return made
 
     @property
-    def objects(self) -> dict[str, float]:
+    def objects(self) -> dict[str, float | bool]:
         """The given ones of the options that change which objects there are, by their names in a model's card."""
         given = {key: getattr(self, name) for name, key in OBJECTS.items()}
-        return {key: float(value) for key, value in given.items() if value is not None}
+        return {
+            key: value if key == "join_small" else float(value) for key, value in given.items() if value is not None
+        }
 
     @property
     def shaping(self) -> dict[str, Any]:

@@ -96,7 +96,8 @@ class Products:
         Those that are not given have the card's values.
         """
         written = "instances" in self.task.files and {"polygons", "instances"} & set(self.request.files)
-        return {key: self.task.options[key] for key in OBJECTS.values()} if written else {}
+        own = self.task.options
+        return {key: own[key] for key in OBJECTS.values() if key in own} if written else {}
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

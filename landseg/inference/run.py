@@ -320,6 +320,8 @@ def _command(
     words += [
         f"--{name.replace('_', '-')} {getattr(options, name):g}"
         for name, key in OBJECTS.items()
-        if key in options.objects
+        if key in options.objects and key != "join_small"
     ]
+    if options.join_small is not None:
+        words.append("--join-small" if options.join_small else "--drop-small")
     return " ".join(words)

@@ -17,6 +17,7 @@ from landseg.dense import row_grouping
 from landseg.dense.basins import find_saddles, join_saddles
 from landseg.dense.grouping import Maps, group
 from landseg.dense.row_grouping import Grouped, RowGrouping
+from landseg.dense.small_things import pixel_pairs
 
 THINGS = (0, 2)
 
@@ -35,11 +36,17 @@ def rows_of(maps: Maps, top: int, bottom: int) -> Maps:
 
 
 def in_strips(
-    maps: Maps, heights: Sequence[int], *, rise: float, units: NDArray[Any] | None = None, **least: float
+    maps: Maps,
+    heights: Sequence[int],
+    *,
+    rise: float,
+    units: NDArray[Any] | None = None,
+    join: bool = False,
+    **least: float,
 ) -> tuple[NDArray[np.uint32], Grouped]:
     """Return the ids (h, w) and the things of maps whose rows come in strips of these heights, again and again."""
     height, width = maps.classes.shape
-    made = RowGrouping(THINGS, rise=rise, width=width)
+    made = RowGrouping(THINGS, rise=rise, width=width, join=join)
     made.begin(0, 0, width)
     labels, top, turn = [], 0, 0
     while top < height:
@@ -51,10 +58,12 @@ def in_strips(
     return found.table[np.concatenate(labels)], found
 
 
-def same(maps: Maps, heights: Sequence[int], rise: float, score: float = 0.0, pixels: float = 0.0) -> bool:
+def same(
+    maps: Maps, heights: Sequence[int], rise: float, score: float = 0.0, pixels: float = 0.0, join: bool = False
+) -> bool:
     """Return whether strips give the ids, classes, sizes and scores of the whole picture, to the last bit."""
-    ids, found = in_strips(maps, heights, rise=rise, least_score=score, least_area=pixels)
-    whole, things = group(maps, THINGS, rise=rise, least_score=score, least_pixels=pixels)
+    ids, found = in_strips(maps, heights, rise=rise, least_score=score, least_area=pixels, join=join)
+    whole, things = group(maps, THINGS, rise=rise, least_score=score, least_pixels=pixels, join=join)
     pairs = zip(vars(found.things).values(), vars(things).values(), strict=True)
     return np.array_equal(ids, whole) and all(np.array_equal(one, other) for one, other in pairs)
 
@@ -70,12 +79,21 @@ def merged_often() -> Iterator[None]:
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2**32 - 1), st.integers(1, 14), st.integers(1, 14), st.lists(st.integers(1, 5), min_size=1),
-    st.sampled_from([0.0, 0.1, 0.3, 1.0]), st.sampled_from([0.0, 0.1]), st.sampled_from([0.0, 3.0]),
+    st.sampled_from([0.0, 0.1, 0.3, 1.0]), st.sampled_from([0.0, 0.1]), st.sampled_from([0.0, 3.0]), st.booleans(),
 )  # fmt: skip
 def test_any_strips_give_what_the_whole_picture_gives(
-    seed: int, height: int, width: int, heights: list[int], rise: float, score: float, pixels: float
+    seed: int, height: int, width: int, heights: list[int], rise: float, score: float, pixels: float, join: bool
 ) -> None:
-    assert same(random_maps(seed, height, width), heights, rise, score, pixels)
+    assert same(random_maps(seed, height, width), heights, rise, score, pixels, join)
+
+
+def test_twin_borders_across_strips_that_are_forgotten_give_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def differing() -> int:
+        return sum(not same(random_maps(seed), [1, 2], 0.1, pixels=5, join=True) for seed in range(30))
+
+    assert differing() == 0
+    monkeypatch.setattr(row_grouping, "pixel_pairs", lambda numbers, above: pixel_pairs(numbers, None))
+    assert differing() > 10
 
 
 def differing(rise: float = 0.3) -> int:

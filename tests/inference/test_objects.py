@@ -33,13 +33,13 @@ EXACT: dict[str, Any] = {"engine": "windows", "window": 64, "halo": "exact"}
 Write = Callable[..., Path]
 
 
-def whole(pixels: NDArray[np.uint8], model: Model = MODEL, valid: Any = None, **least: float) -> Any:
+def whole(pixels: NDArray[np.uint8], model: Model = MODEL, valid: Any = None, **options: Any) -> Any:
     """Return the ids (h, w) of one pass over the whole picture, and the things."""
     with torch.inference_mode():
         output = model.network(torch.from_numpy(pixels[None].astype(np.float32)))[0].numpy()
     task = Instances(model.card.classes, model.card.task_options)
     valid = np.ones(output.shape[1:], bool) if valid is None else valid
-    return group(task.maps(output, valid), task.classes.things, rise=task.options["rise"], **least)
+    return group(task.maps(output, valid), task.classes.things, rise=task.options["rise"], **options)
 
 
 def test_every_plan_gives_the_ids_of_the_whole_picture(tmp_path: Path, write_raster: Write) -> None:
@@ -164,6 +164,26 @@ def test_small_ones_are_left_out_before_those_of_low_score(tmp_path: Path, write
         assert raster.tags()["LANDSEG_COMMAND"].endswith("--score 0.4 --min-area 3")
     again = one(predict(scene, tmp_path / "m.tif", model=MODEL, score=0.4, min_area=3, resume=True, **files, **QUICK))
     assert again.skipped and (again.counts, again.objects_note) == (counts, note)
+
+
+def test_small_ones_join_a_neighbour(tmp_path: Path, write_raster: Write) -> None:
+    pixels = hills(120, 90)
+    scene, files = write_raster(pixels), {"instances": tmp_path / "ids.tif", "overwrite": True}
+    made = one(predict(scene, tmp_path / "m.tif", model=MODEL, min_area=3, join_small=True, **files, **QUICK))
+    ids, things = whole(pixels, least_pixels=12, join=True)
+    _, every = whole(pixels)
+    _, large = whole(pixels, least_pixels=12)
+    assert np.array_equal(read(tmp_path / "ids.tif"), ids) and (ids > 0).sum() > large.pixels.sum()
+    counts = made.counts
+    assert counts["joined"] == len(every) - len(things) - counts["below_area"] > 0
+    assert f"{counts['joined']} smaller than 3 m2 joined to a neighbour" in (made.objects_note or "")
+    with rasterio.open(tmp_path / "m.tif") as raster:
+        assert raster.tags()["LANDSEG_COMMAND"].endswith("--min-area 3 --join-small")
+    card = things_model(min_area_m2=3.0, join_small=True)
+    again = one(predict(scene, tmp_path / "m.tif", model=card, **files, **QUICK))
+    assert again.counts == counts
+    dropped = one(predict(scene, tmp_path / "m.tif", model=card, join_small=False, **files, **QUICK))
+    assert "joined" not in dropped.counts and dropped.counts["instances"] == len(large)
 
 
 def test_the_card_says_what_is_left_out_and_pixels_count_without_a_place(tmp_path: Path, write_raster: Write) -> None:
