@@ -1,16 +1,18 @@
 """The table of docs/instances.md: houses of a column of Banepa that was kept out, found by objects and by pieces.
 
-    python benchmarks/houses.py DATA WORK [--seeds 0 1 2] [--steps 1280] [--write docs/instances.md]
+    python benchmarks/houses.py DATA WORK [--seeds 0 1 2] [--steps 1280] [--mask-rcnn 30m] [--write docs/instances.md]
 
 DATA holds `tiles/*.tif`, named COLUMN_ROW, and the truth `buildings.gpkg`. WORK gets three mosaics of the tiles, the
-models and the maps; models that are there are not trained again. Commands are timed in processor seconds of all their
-processes. Pieces are the four-connected pieces of the class map of the same model.
+truth, the models and the maps; models that are there are not trained again, and `--seeds` without any trains none.
+Commands are timed in processor seconds of all their processes. Pieces are the four-connected pieces of the class map
+of the same model.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,11 +27,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.pages import write_table
 from landseg.evaluate import evaluate
 from landseg.evaluation.objects.result import ObjectEvaluation
+from landseg.evaluation.result import Evaluation
 from landseg.export import export
 
 BEGIN = "<!-- table: python benchmarks/houses.py -->"
 KEPT = "386691"
 PARTS = {"west": ("386690",), "kept": (KEPT,), "east": ("386692", "386693", "386694")}
+OBJECTS, MASK_RCNN = "flood", "Mask R-CNN"
 COUNTS = ("found", "merged", "split", "missed", "invented")
 LEARN = ["--things", "--background", "ground", "--keep-out", "kept*", "--resolution", "0.26", "--scale", "0.8,1.25"]
 
@@ -46,6 +50,11 @@ def mosaics(tiles: Path, folder: Path) -> None:
         profile.pop("photometric", None)
         with rasterio.open(folder / f"{name}.tif", "w", **profile) as raster:
             raster.write(pixels)
+
+
+def copy_truth(data: Path, work: Path) -> None:
+    """Copy the truth beside the mosaics, where the recipe `buildings_rgb.toml` looks for both."""
+    shutil.copyfile(data / "buildings.gpkg", work / "buildings.gpkg")
 
 
 def run(*words: object) -> float:
@@ -66,33 +75,41 @@ def judged(found: Path, data: Path, kept: Path) -> ObjectEvaluation:
     return made
 
 
-def row(way: str, seed: int, made: ObjectEvaluation, *seconds: float | None) -> str:
+def pixel_iou(mapped: Path, data: Path, kept: Path) -> float:
+    """Return the IoU of the class of buildings against the truth, burnt onto the pixels of the map."""
+    found = evaluate(str(mapped), str(data / "buildings.gpkg"), background="ground")
+    assert isinstance(found, Evaluation)
+    return float(found.to_json()["classes"][0]["iou"])
+
+
+def row(way: str, seed: int, made: ObjectEvaluation, iou: float, *seconds: float | None) -> str:
     """Return the row of a way in the table."""
     values = made.to_json()
     means: dict[str, Any] = values["means"]
-    figures = [means.get(name) for name in ("ap50", "ap", "precision", "recall", "f1")]
+    figures = [means.get(name) for name in ("ap50", "ap", "precision", "recall", "f1", "best_f1")] + [iou]
     shown = ["" if one is None else f"{one:.3f}" for one in figures]
     counts = [str(values["counts"][name]) for name in COUNTS]
     times = ["" if one is None else f"{one:,.0f}" if one > 20 else f"{one:.1f}" for one in seconds]
     return f"| {way} | {seed} | {' | '.join((*shown, *counts, *times))} |"
 
 
-def rows_of(seed: int, data: Path, work: Path, steps: int) -> Sequence[str]:
+def rows_of(way: str, seed: int, data: Path, work: Path, *budget: object) -> Sequence[str]:
     """Train with a seed, map the column that was kept out, and return the rows of objects and of pieces."""
-    images, model = work / "images", work / f"houses{seed}.safetensors"
-    learned = None
+    images, stem = work / "images", f"{way.replace(' ', '-')}{seed}"
+    model, kept, learned = work / f"{stem}.safetensors", images / "kept.tif", None
     if not model.exists():
-        budget = ["--steps", steps, "--seed", seed, "-o", model]
-        learned = run("train", images, data / "buildings.gpkg", *LEARN, *budget)
-    kept, stem = images / "kept.tif", work / f"kept{seed}"
-    files = [stem.with_suffix(suffix) for suffix in (".tif", ".gpkg")]
-    mapped = run("predict", kept, "-m", model, "-o", files[0], "--polygons", files[1], "--overwrite")
-    pieces = work / f"pieces{seed}.gpkg"
-    export(str(files[0]), str(pieces), classes=["buildings"], overwrite=True)
-    return [
-        row("objects", seed, judged(files[1], data, kept), learned, mapped),
-        row("pieces of the class map", seed, judged(pieces, data, kept), learned, None),
-    ]
+        words = (*LEARN, *budget, "--seed", seed, "-o", model)
+        learned = run("train", images, data / "buildings.gpkg", *words)
+    mapped, polygons, pieces = (work / f"{stem}{end}" for end in (".tif", ".gpkg", "_pieces.gpkg"))
+    took = run("predict", kept, "-m", model, "-o", mapped, "--polygons", polygons, "--overwrite")
+    with rasterio.open(kept) as raster:
+        size = raster.width * raster.height / 1e6
+    iou = pixel_iou(mapped, data, kept)
+    made = [row(way, seed, judged(polygons, data, kept), iou, learned, took / size)]
+    if way == OBJECTS:
+        export(str(mapped), str(pieces), classes=["buildings"], overwrite=True)
+        made.append(row("pieces of its class map", seed, judged(pieces, data, kept), iou, None, None))
+    return made
 
 
 def main() -> None:
@@ -100,15 +117,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=1280, help="about 45 minutes on two cores")
+    parser.add_argument("--mask-rcnn", metavar="TIME", help="train Mask R-CNN for this time too, such as 30m")
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
     mosaics(given.data / "tiles", given.work / "images")
-    head = ["way", "seed", "AP50", "AP", "precision", "recall", "F1", *COUNTS, "training, s", "mapping, s"]
+    copy_truth(given.data, given.work)
+    if not given.seeds:
+        return
+    figures = ["AP50", "AP", "precision", "recall", "F1", "best F1", "pixel IoU"]
+    head = ["way", "seed", *figures, *COUNTS, "training, s", "mapping, s/Mpx"]
     lines = [f"| {' | '.join(head)} |", f"|---|{'--:|' * (len(head) - 1)}"]
     for seed in given.seeds:
-        lines += rows_of(seed, given.data, given.work, given.steps)
+        lines += rows_of(OBJECTS, seed, given.data, given.work, "--steps", given.steps)
+    if given.mask_rcnn is not None:
+        budget = ("--arch", "mask-rcnn", "--time-budget", given.mask_rcnn)
+        lines += rows_of(MASK_RCNN, given.seeds[0], given.data, given.work, *budget)
     print("\n".join(lines))
     if given.write is not None:
         write_table(given.write, BEGIN, lines)
