@@ -69,7 +69,7 @@ def mosaic(rasters: list[str], out: Path, *, factor: float) -> Path:
         pixels = raster.read(out_shape=(raster.count, *shape), resampling=Resampling.average)
     scale = Affine.scale(profile["width"] / shape[1], profile["height"] / shape[0])
     with rasterio.open(
-        out, "w", **{**profile, "height": shape[0], "width": shape[1], "transform": transform * scale}
+        out, "w", **{**profile, "height": shape[0], "width": shape[1], "transform": transform @ scale}
     ) as raster:
         raster.write(pixels)
     return out

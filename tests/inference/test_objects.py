@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -26,6 +27,7 @@ from landseg.predict import predict
 from tests.parts.predicting import MODEL as CLASSES_ALONE
 from tests.parts.predicting import QUICK, one, read
 from tests.parts.things import GROUND, HOUSE, hills, things_model
+from tests.parts.vrt import build_vrt
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 MODEL = things_model()
@@ -93,6 +95,29 @@ def test_without_objects_the_class_raster_is_the_same_and_alone(tmp_path: Path, 
     predict(scene, seen[0], model=MODEL, **seen[1], **QUICK)
     with rasterio.open(tmp_path / "l.tif") as logits:
         assert logits.descriptions == ("house", "ground", "tree", "interior", "boundary")
+
+
+def test_a_thing_over_four_rasters_has_one_id(tmp_path: Path, write_raster: Write) -> None:
+    pixels = np.full((3, 80, 100), 10, np.uint8)
+    pixels[0, 20:60, 30:70] = 250  # one house over the corner where the four rasters meet
+    whole_place = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
+    quarters, corners = [], [(0, 0), (0, 50), (40, 0), (40, 50)]
+    for number, (top, left) in enumerate(corners):
+        place = whole_place @ Affine.translation(left, top)
+        quarters.append(write_raster(pixels[:, top : top + 40, left : left + 50], f"q{number}.tif", transform=place))
+    vrt, made = build_vrt(tmp_path / "all.vrt", quarters, corners, (80, 100)), {}
+    for name, source in (("vrt", vrt), ("several", quarters)):
+        ids = tmp_path / f"{name}_ids.tif"
+        predict(source, tmp_path / f"{name}.tif", model=MODEL, instances=ids, **QUICK)
+        made[name] = read(ids)
+    assert np.array_equal(made["vrt"], made["several"])
+    house = made["vrt"][22:58, 32:68]
+    assert len(np.unique(house)) == 1 and house[0, 0] > 0
+    alone = []
+    for number, quarter in enumerate(quarters):  # twin: each by itself
+        predict(quarter, tmp_path / f"a{number}.tif", model=MODEL, instances=tmp_path / f"a{number}_ids.tif", **QUICK)
+        alone.append(int(read(tmp_path / f"a{number}_ids.tif").max()))
+    assert sum(alone) >= 4
 
 
 def test_a_preview_draws_objects_where_a_run_makes_them(tmp_path: Path, write_raster: Write) -> None:

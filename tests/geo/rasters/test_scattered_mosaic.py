@@ -29,8 +29,9 @@ from landseg.output.outputs import Outputs
 from landseg.output.targets import Targets
 from landseg.predict import predict
 from tests.parts.commands import FAST, run
-from tests.parts.places import HALF_METRE, UTM
+from tests.parts.places import HALF_METRE
 from tests.parts.predicting import MODEL, QUICK, noise, one, read, small_model
+from tests.parts.vrt import build_vrt
 
 Write = Callable[..., Path]
 PLACES = ((0, 0), (20, 38), (150, 400), (430, 10))  # of tiles, in rows and columns: the first two touch
@@ -55,23 +56,7 @@ def tiles(write_raster: Write) -> list[Path]:
 @pytest.fixture
 def vrt(tiles: Sequence[Path], tmp_path: Path) -> Path:
     """The same tiles as one virtual raster, as gdalbuildvrt makes them."""
-    bands = []
-    for band in (1, 2, 3):
-        sources = [
-            f'<SimpleSource><SourceFilename relativeToVRT="1">{tile.name}</SourceFilename><SourceBand>{band}'
-            f'</SourceBand><SourceProperties RasterXSize="{TILE[1]}" RasterYSize="{TILE[0]}" DataType="Byte" '
-            f'BlockXSize="40" BlockYSize="30"/><SrcRect xOff="0" yOff="0" xSize="{TILE[1]}" ySize="{TILE[0]}"/>'
-            f'<DstRect xOff="{left}" yOff="{top}" xSize="{TILE[1]}" ySize="{TILE[0]}"/></SimpleSource>'
-            for tile, (top, left) in zip(tiles, PLACES, strict=True)
-        ]
-        bands.append(f'<VRTRasterBand dataType="Byte" band="{band}">{"".join(sources)}</VRTRasterBand>')
-    with rasterio.open(tiles[0]) as first:
-        transform = ", ".join(map(str, first.transform.to_gdal()))
-    place = f"<SRS>{UTM}</SRS><GeoTransform>{transform}</GeoTransform>"
-    path = tmp_path / "town.vrt"
-    size = f'rasterXSize="{SIZE[1]}" rasterYSize="{SIZE[0]}"'
-    path.write_text(f"<VRTDataset {size}>{place}{''.join(bands)}</VRTDataset>")
-    return path
+    return build_vrt(tmp_path / "town.vrt", tiles, PLACES, SIZE)
 
 
 def test_both_numbers_and_the_way_out_are_told(tiles: list[Path], vrt: Path, tmp_path: Path) -> None:
