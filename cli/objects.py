@@ -17,7 +17,25 @@ Instances = Annotated[
         "--instances",
         metavar="FILE",
         help="The number of every object, with a model of things.",
-        rich_help_panel=panels.OUTPUTS,
+        rich_help_panel=THINGS,
+    ),
+]
+Panoptic = Annotated[
+    str | None,
+    typer.Option(
+        "--panoptic",
+        metavar="DIR",
+        help="Objects and other classes in COCO's panoptic format, with a model of things.",
+        rich_help_panel=THINGS,
+    ),
+]
+PanopticTile = Annotated[
+    int,
+    typer.Option(
+        "--panoptic-tile",
+        metavar="PX",
+        help="Largest edge of an image in --panoptic; larger rasters become several.",
+        rich_help_panel=THINGS,
     ),
 ]
 LeastScore = Annotated[

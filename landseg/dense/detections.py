@@ -45,6 +45,7 @@ class DetectionTask(Instances):
         features: channels of the features of each level of the network.
         score: objects with a lower probability are left out.
         min_area_m2: objects that keep less area are left out; the class raster keeps their pixels.
+        stuff_area_m2: smaller pieces of other classes are void in COCO's panoptic format.
         largest: pixels of the network; boxes that reach further from their anchor are none.
         objectness: a unit proposes a box where its logit is at least this.
         proposal_overlap: of two proposals that overlap by a larger share of their union, the worse is dropped.
@@ -53,13 +54,14 @@ class DetectionTask(Instances):
 
     name = "detections"
     noun = "class"
-    files: ClassVar[tuple[str, ...]] = ("polygons", "preview", "instances")
+    files: ClassVar[tuple[str, ...]] = ("polygons", "preview", "instances", "panoptic")
     label_maps: ClassVar[tuple[str, ...]] = ("instance",)
     whole_rows = True
     defaults: ClassVar[Mapping[str, Any]] = {
         "features": 96,
         "score": 0.5,
         "min_area_m2": 0.0,
+        "stuff_area_m2": 0.0,
         "largest": 256,
         "objectness": 0.0,
         "proposal_overlap": 0.7,
@@ -83,7 +85,8 @@ class DetectionTask(Instances):
         """Return the thresholds; raise ModelError for a value that means nothing."""
         given = {name: self.options[name] for name in _THRESHOLDS}
         features = self.options["features"]
-        for name, value in {**given, "features": features, "min_area_m2": self.options["min_area_m2"]}.items():
+        areas = {name: self.options[name] for name in ("min_area_m2", "stuff_area_m2")}
+        for name, value in {**given, "features": features, **areas}.items():
             if not is_number(value):
                 raise ModelError(f"option {name} of the task 'detections' is a number, got {value!r}")
         if features < 1 or features != int(features):
@@ -179,7 +182,7 @@ class DetectionTask(Instances):
             path = request.files.get("instances")
             made.append(Layer(LABELS, request.output, "uint32", nodata=NODATA, scratch=True))
             made.append(ids_layer(request.output) if path is None else replace(ids_layer(path), scratch=False))
-        return made
+        return [*made, *self.panoptic_layers(request)]
 
     def decoder(self, layers: list[Layer], *, temperature: float = 1.0) -> Decoder:
         """Return a decoder that refuses to decode: objects need the rows of a whole raster, see `detector`."""

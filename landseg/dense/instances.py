@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.dense.grouping import Maps, differing, group
 from landseg.dense.instance_files import ENERGY, EVIDENCE, IDS, write_ids, write_polygons
+from landseg.dense.panoptic_files import PANOPTIC, write_panoptic
 from landseg.dense.semantic import BAND, ClassDecoder, Semantic, top
+from landseg.dense.stuff_pieces import pieces_layer
 from landseg.dense.task import Agreement, Arrays, Decoder, Examples, Loss, Request
 from landseg.errors import ModelError, TrainingError
 from landseg.labels.id_rasters import BAND as ID_BAND
@@ -43,6 +45,7 @@ _RANGES = {
     "rise": (0, math.inf),
     "score": (0, 1),
     "min_area_m2": (0, 1e12),
+    "stuff_area_m2": (0, 1e12),
     "border": (0.5, 1e4),
     "near": (0.5, 1e4),
     "near_weight": (0, 1e6),
@@ -62,6 +65,7 @@ class Instances(Semantic):
         min_area_m2: smaller things are left out.
         join_small: they become part of the neighbour of their class with the longest border in common, where they
             have one.
+        stuff_area_m2: smaller pieces of other classes are void in COCO's panoptic format.
         border: pixels of the network; where another thing, or none, lies within it, a boundary is learned.
         near: pixels of the network; where two things lie within it, the loss over classes weighs more.
         near_weight: the weight there.
@@ -70,7 +74,7 @@ class Instances(Semantic):
     name = "instances"
     headline = "f1"
     noun = "class"
-    files: ClassVar[tuple[str, ...]] = (*Semantic.files, "instances")
+    files: ClassVar[tuple[str, ...]] = (*Semantic.files, "instances", PANOPTIC)
     measured = ("instances", "polygons")
     label_maps: ClassVar[tuple[str, ...]] = ("instance", "interior")
     takes_views = False
@@ -80,6 +84,7 @@ class Instances(Semantic):
         "score": 0.0,
         "min_area_m2": 0.0,
         "join_small": False,
+        "stuff_area_m2": 0.0,
         "border": 2.0,
         "near": 4.0,
         "near_weight": 4.0,
@@ -173,7 +178,12 @@ class Instances(Semantic):
             made.append(Layer(ENERGY, main, "uint16", scratch=True))
             made.append(Layer(EVIDENCE, main, "uint8", 2, band_names=shares, scratch=True))
             made.append(ids_layer(main) if ids is None else replace(ids_layer(ids), scratch=False))
-        return made
+        return [*made, *self.panoptic_layers(request)]
+
+    def panoptic_layers(self, request: Request) -> list[Layer]:
+        """Return the layer of pieces of stuff, where small ones are void in a panoptic map."""
+        wanted = PANOPTIC in request.files and self.options["stuff_area_m2"] > 0
+        return [pieces_layer(request.output)] if wanted else []
 
     def decoder(self, layers: list[Layer], *, temperature: float = 1.0) -> Decoder:
         names = {layer.name for layer in layers}
@@ -202,6 +212,9 @@ class Instances(Semantic):
         scores, counts = self.write_objects(outputs, request)
         if "polygons" in request.files:
             write_polygons(outputs, request, self.classes, scores)
+        if PANOPTIC in request.files:
+            least = self.options["stuff_area_m2"]
+            write_panoptic(outputs, request, self.classes, objects=len(scores), least_stuff=least)
         if "preview" in request.files:
             from landseg.dense.class_files import draw_map_preview
 
@@ -280,8 +293,8 @@ def _given(options: LossOptions) -> list[str]:
 
 
 def has_objects(request: Request) -> bool:
-    """Return whether a run is asked for objects: as a raster of ids, or as polygons."""
-    return bool({IDS, "polygons"} & set(request.files))
+    """Return whether a run is asked for objects: as a raster of ids, as polygons, or in COCO's panoptic format."""
+    return bool({IDS, "polygons", PANOPTIC} & set(request.files))
 
 
 def ids_layer(path: Path) -> Layer:

@@ -84,6 +84,7 @@ class Request:
         draw_preview: draws the preview, where `files` has one.
         shown: makes the progress of what comes after the network.
         shaping: how polygons of objects are drawn: the fields of `landseg.vector.instance_polygons.InstanceShapes`.
+        panoptic_tile: the largest edge in pixels of an image of a panoptic map.
     """
 
     output: Path
@@ -93,6 +94,7 @@ class Request:
     draw_preview: DrawPreview | None = None
     shown: Shown = NO_PROGRESS
     shaping: Mapping[str, Any] = field(default_factory=dict)
+    panoptic_tile: int = 4096
 
     @property
     def has_map(self) -> bool:

@@ -29,11 +29,15 @@ from landseg.text.options import (
 from landseg.tiling.names import check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
-FILES = ("probs", "confidence", "logits", "polygons", "preview", "instances")
+FILES = ("probs", "confidence", "logits", "polygons", "preview", "instances", "panoptic")
+OBJECT_FILES = ("instances", "polygons", "panoptic")
+"""The files of a model of things that objects are in."""
 OBJECTS = {"score": "score", "min_area": "min_area_m2", "join_small": "join_small"}
 """The options about objects that change which there are, and the names that they have in a model's card."""
 SHAPES = ("holes", "regularize", "simplify")
 """The options about the polygons of objects."""
+PANOPTIC_TILE = 4096
+_LEAST_TILE = 64  # smaller images are too many files
 
 
 class InferenceKeywords(TypedDict, total=False):
@@ -76,6 +80,8 @@ class PredictKeywords(InferenceKeywords, total=False):
     polygons: File | None
     preview: File | None
     instances: File | None
+    panoptic: File | None
+    panoptic_tile: int
     score: float | None
     min_area: float | None
     join_small: bool | None
@@ -228,6 +234,8 @@ class PredictOptions(InferenceOptions):
             columns.
         preview: a PNG file with a picture of the map.
         instances: a file for the ids of objects, from 1 on, with a model of things; 0 is where no object is.
+        panoptic: a folder for COCO's panoptic format, with a model of things: panoptic.json and pictures of ids.
+        panoptic_tile: the largest edge of such a picture in pixels; a larger raster becomes several.
         score: leave out objects with a lower score, from 0 to 1; None takes the value of the model's card.
         min_area: leave out objects of fewer square metres, or pixels of a raster without a coordinate system; None
             takes the value of the model's card.
@@ -250,6 +258,8 @@ class PredictOptions(InferenceOptions):
     polygons: File | None = None
     preview: File | None = None
     instances: File | None = None
+    panoptic: File | None = None
+    panoptic_tile: int = PANOPTIC_TILE
     score: float | None = None
     min_area: float | None = None
     join_small: bool | None = None
@@ -275,6 +285,11 @@ class PredictOptions(InferenceOptions):
                 file_name(getattr(made, name))  # it refuses what is no path
         if made.preview is not None and Path(made.preview).suffix:  # a name without one may be a folder
             check_suffix(Path(made.preview), (".png",), kind="a preview")
+        if not isinstance(made.panoptic_tile, Integral) or made.panoptic_tile < _LEAST_TILE:
+            raise PlanError(
+                f"--panoptic-tile {made.panoptic_tile!r}: expected a whole number of pixels from {_LEAST_TILE} on, "
+                f"such as {PANOPTIC_TILE}"
+            )
         if made.score is not None and not (is_size(made.score) and made.score <= 1):
             raise PlanError(f"--score {made.score!r}: expected a number from 0 to 1, such as 0.3")
         if made.join_small not in (None, True, False):
@@ -315,18 +330,22 @@ class PredictOptions(InferenceOptions):
         Raises:
             OutputError: a further file is named, and not a folder.
         """
-        suffixes = {"polygons": ".gpkg", "preview": ".png"}
+        suffixes = {"polygons": ".gpkg", "preview": ".png", "panoptic": ""}
         changes: dict[str, Any] = {}
         for name in FILES:
             value = getattr(self, name)
             if value is None:
                 continue
-            if not is_folder(value):
+            if name != "panoptic" and not is_folder(value):
                 raise OutputError(f"--{name} {value}: with an output folder this is a folder too; write {value}/")
             changes[name] = Path(value) / f"{stem}{suffixes.get(name, '.tif')}"
         return replace(self, **changes)
 
     def folders(self) -> list[Path]:
         """Return the folders of the further files."""
-        values = (getattr(self, name) for name in FILES)
-        return [Path(value) for value in values if value is not None and is_folder(value)]
+        values = {name: getattr(self, name) for name in FILES}
+        return [
+            Path(value)
+            for name, value in values.items()
+            if value is not None and (name == "panoptic" or is_folder(value))
+        ]

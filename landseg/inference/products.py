@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
+from landseg.dense.panoptic_files import FOLDER, PANOPTIC
 from landseg.dense.task import Request, Task
 from landseg.errors import OutputError
 from landseg.geo.rasters.source import Source
-from landseg.inference.options import FILES, OBJECTS, PredictOptions
+from landseg.inference.options import FILES, OBJECT_FILES, OBJECTS, PANOPTIC_TILE, PredictOptions
+from landseg.output.extra_folder import ExtraFolder
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.vector_formats import FORMATS, refuse_table, vector_format
@@ -46,7 +48,14 @@ class Products:
         files = {name: path for name in FILES if (path := options.path(name)) is not None}
         if not is_map_name(self.output):
             files["polygons"] = self.output
-        return Request(self.output, files, options.probs_dtype, options.overwrite, shaping=options.shaping)
+        return Request(
+            self.output,
+            files,
+            options.probs_dtype,
+            options.overwrite,
+            shaping=options.shaping,
+            panoptic_tile=int(options.panoptic_tile),
+        )
 
     def check(self) -> None:
         """Raise OutputError or VectorError if the task makes no such file, or its name does not fit its content."""
@@ -73,7 +82,7 @@ class Products:
         """Raise OutputError if an option is about objects, or their polygons, where none are written."""
         options, files = self.options, self.request.files
         about = [name for name, key in OBJECTS.items() if key in options.objects]
-        asked = ["instances"] if "instances" in files else []
+        asked = [name for name in ("instances", "panoptic") if name in files]
         strays = [f"--{name.replace('_', '-')}" for name in (*asked, *about, *options.shaping)]
         if strays and "instances" not in self.task.files:
             raise OutputError(
@@ -83,7 +92,9 @@ class Products:
             raise OutputError(
                 f"{strays[-1]} is about the polygons of objects: add --polygons FILE.gpkg, or leave it out"
             )
-        if about and not {"polygons", "instances"} & set(files):
+        if options.panoptic_tile != PANOPTIC_TILE and "panoptic" not in files:
+            raise OutputError("--panoptic-tile is about COCO's panoptic format: add --panoptic DIR, or leave it out")
+        if about and not set(OBJECT_FILES) & set(files):
             raise OutputError(
                 f"--{about[0].replace('_', '-')} is about objects and none are written: add --instances FILE.tif or "
                 "--polygons FILE.gpkg"
@@ -95,7 +106,7 @@ class Products:
 
         Those that are not given have the card's values.
         """
-        written = "instances" in self.task.files and {"polygons", "instances"} & set(self.request.files)
+        written = "instances" in self.task.files and set(OBJECT_FILES) & set(self.request.files)
         own = self.task.options
         return {key: own[key] for key in OBJECTS.values() if key in own} if written else {}
 
@@ -112,6 +123,12 @@ class Products:
         return {
             path: vector_format(path).stale_files(path) if name == "polygons" else [] for name, path in extras.items()
         }
+
+    @property
+    def extra_folders(self) -> dict[Path, ExtraFolder]:
+        """The further files that are folders, with what they hold."""
+        folder = self.request.files.get(PANOPTIC)
+        return {} if folder is None else {folder: FOLDER}
 
     def finish(self, outputs: Outputs, source: Source, *, shown: Shown) -> dict[str, int]:
         """Write the late layers and the further files, of the layers that are complete; return what was counted."""

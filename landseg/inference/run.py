@@ -118,14 +118,15 @@ class Run:
             scope = Scope(self.engine.get(), raster, options, place.region)
             parts = self._parts(scope)
             strategy = choose_strategy(scope, parts)
-            disk = disk_bytes(self._products.layers, place.grid, _relative(parts, place.region))
+            written, made = _relative(parts, place.region), targets.extra_folders.values()
+            disk = disk_bytes(targets.layers, place.grid, written, extra_folders=made)
             plan = self._with_raster(strategy.planned(self.output, disk), raster)
             if options.dry_run:
                 return replace(plan, seconds=max(0.001, round(strategy.seconds(), 3)), dry_run=True)
             tags = self._tags(scope.engine)
-            with run.begin(place.grid, tags, parts=_relative(parts, place.region)) as outputs:
-                made = self._write(outputs, scope, strategy, place)
-        return replace(made, disk_mib=plan.disk_mib, seconds=round(time.perf_counter() - start, 3))
+            with run.begin(place.grid, tags, parts=written) as outputs:
+                result = self._write(outputs, scope, strategy, place)
+        return replace(result, disk_mib=plan.disk_mib, seconds=round(time.perf_counter() - start, 3))
 
     def _write(self, outputs: Outputs, scope: Scope, strategy: Strategy, place: _Place) -> Prediction:
         """Fill the outputs by the strategy, or by that of the run's first start, and put them in place."""
@@ -171,7 +172,15 @@ class Run:
         aoi = [] if options.aoi is None else [file_of(str(options.aoi))]
         files = [] if raster is None else [file["path"] for file in raster.source.fingerprint()["files"]]
         inputs = [*map(Path, self.sources), *aoi, *self.others, *files_behind(files)]
-        return Targets(products.layers, products.extras, inputs, self.folders, options.resume, options.overwrite)
+        return Targets(
+            products.layers,
+            products.extras,
+            inputs,
+            self.folders,
+            options.resume,
+            options.overwrite,
+            extra_folders=products.extra_folders,
+        )
 
     def _check_files(self) -> None:
         """Raise OutputError or VectorError if the outputs can be refused before anything is opened."""
@@ -248,6 +257,7 @@ class Run:
             **({"tta": options.tta} if options.tta != "none" else {}),
             **({"objects": objects} if (objects := self._products.grouping) else {}),
             **({"shaping": options.shaping} if options.shaping else {}),
+            **({"panoptic_tile": int(options.panoptic_tile)} if options.panoptic is not None else {}),
             **({"runtime": executor.runtime} if executor.runtime != "torch" else {}),  # older runs do not name theirs
         }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,10 +85,13 @@ def find_boxes(labels: RasterLabels) -> IdBoxes:
         ClassError: see `read_ids`.
     """
     extent = _extent(labels)
-    tables = [np.zeros((0, 6), np.int64)]
-    for part in cut(extent, rows_within(_PIXELS, extent.width)):
-        tables.append(_boxes_in(read_ids(labels, part)[0], part))
-    table = np.concatenate(tables)
+    parts = cut(extent, rows_within(_PIXELS, extent.width))
+    return join_boxes([boxes_in(read_ids(labels, part)[0], part) for part in parts])
+
+
+def join_boxes(tables: Sequence[NDArray[np.int64]]) -> IdBoxes:
+    """Return the boxes of all objects of a raster, of the tables of `boxes_in` of its parts."""
+    table = np.concatenate([np.zeros((0, 6), np.int64), *tables])
     table = table[np.argsort(table[:, 0], kind="stable")]
     if not len(table):
         return IdBoxes(table[:, 0], table[:, 1:5], table[:, 5])
@@ -95,18 +100,26 @@ def find_boxes(labels: RasterLabels) -> IdBoxes:
     return IdBoxes(ids, np.concatenate([low, high], axis=1), np.add.reduceat(table[:, 5], first))
 
 
-def _boxes_in(ids: NDArray[np.int64], part: Rect) -> NDArray[np.int64]:
-    """Return a row (id, top, left, bottom, right, pixels) for each id (h, w) of a part of a raster."""
+def boxes_in(ids: NDArray[Any], part: Rect) -> NDArray[np.int64]:
+    """Return a row (id, top, left, bottom, right, pixels) for each id (h, w), 0 for none, of a part of a raster."""
     flat = ids.ravel()
-    there = np.flatnonzero(flat)
-    if not len(there):
+    begins = np.ones(flat.shape, np.bool_)  # of runs of one id in a row
+    np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+    begins[:: part.width] = True
+    starts = np.flatnonzero(begins)
+    lengths = np.diff(starts, append=flat.size)
+    there = flat[starts] > 0
+    starts, lengths = starts[there], lengths[there]
+    if not len(starts):
         return np.zeros((0, 6), np.int64)
-    there = there[np.argsort(flat[there], kind="stable")]
-    numbers, first, counts = np.unique(flat[there], return_index=True, return_counts=True)
-    rows, columns = np.divmod(there, part.width)
+    order = np.argsort(flat[starts], kind="stable")
+    starts, lengths = starts[order], lengths[order]
+    numbers, first = np.unique(flat[starts], return_index=True)
+    rows, columns = np.divmod(starts, part.width)
     top, left = (np.minimum.reduceat(at, first) for at in (rows, columns))
-    bottom, right = (np.maximum.reduceat(at, first) + 1 for at in (rows, columns))
-    found = [numbers, top + part.top, left + part.left, bottom + part.top, right + part.left, counts]
+    bottom, right = (np.maximum.reduceat(at, first) for at in (rows + 1, columns + lengths))
+    pixels = np.add.reduceat(lengths, first)
+    found = [numbers.astype(np.int64), top + part.top, left + part.left, bottom + part.top, right + part.left, pixels]
     return np.stack(found, axis=1).astype(np.int64)
 
 

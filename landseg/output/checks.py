@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from landseg.errors import LandsegError, OutputError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.address import composed
 from landseg.geo.rasters.raster import RasterFile
+from landseg.output.extra_folder import ExtraFolder
 from landseg.output.layer import Layer
 from landseg.output.styles import companion_files
 from landseg.runtime.disk import disk_errors, empty_folder, work_folder
@@ -24,8 +25,14 @@ _SUFFIXES = (".tif", ".tiff")
 _PAGE = 4096  # bytes that a disk holds at least
 
 
-def disk_bytes(layers: Sequence[Layer], grid: Grid, parts: Sequence[Rect] | None = None) -> int:
-    """Return the most bytes of disk that a run takes at its peak: raw pixels, and beside them the finished COGs.
+def disk_bytes(
+    layers: Sequence[Layer],
+    grid: Grid,
+    parts: Sequence[Rect] | None = None,
+    *,
+    extra_folders: Iterable[ExtraFolder] = (),
+) -> int:
+    """Return the most bytes of disk that a run takes at its peak: raw pixels, and beside them what is finished.
 
     A COG with its overviews takes up to 1.4 times the raw pixels when nothing compresses; class rasters do. Where
     only ``parts`` are filled, a row of a part takes whole pages of the disk, and each block an entry of the COG's
@@ -35,11 +42,17 @@ def disk_bytes(layers: Sequence[Layer], grid: Grid, parts: Sequence[Rect] | None
     if parts is not None:
         area = sum(part.height * min(grid.width, part.width + 2 * _PAGE) for part in parts) + area // 4096
     factors = ((layer, 1.0 if layer.scratch else 1.5 if layer.classes else 2.4) for layer in layers)
-    return sum(math.ceil(area * layer.pixel_bytes * factor) for layer, factor in factors)
+    rasters = sum(math.ceil(area * layer.pixel_bytes * factor) for layer, factor in factors)
+    return rasters + sum(math.ceil(area * folder.pixel_bytes) for folder in extra_folders)
 
 
 def check_targets(
-    layers: Sequence[Layer], extras: Sequence[Path], inputs: Sequence[Path], *, folders: Sequence[Path] = ()
+    layers: Sequence[Layer],
+    extras: Sequence[Path],
+    inputs: Sequence[Path],
+    *,
+    folders: Sequence[Path] = (),
+    extra_folders: Mapping[Path, ExtraFolder] | None = None,
 ) -> None:
     """Raise OutputError if files of a run cannot be written, must not be, or if two have one place.
 
@@ -48,17 +61,22 @@ def check_targets(
         extras: other files to write.
         inputs: files that the run reads.
         folders: those that the run makes before it writes.
+        extra_folders: those of the other files that are folders.
     """
+    made, targets = extra_folders or {}, (*(layer.path for layer in layers), *extras)
     seen: set[str] = set()
     for layer in layers:
         check_place(layer.path, _SUFFIXES, kind="a GeoTIFF", folders=folders)
     for extra in extras:
-        check_place(extra, folders=folders)
-    for target in (*(layer.path for layer in layers), *extras):
+        if extra not in made:
+            check_place(extra, folders=folders)
+    for target in targets:
         place = composed(str(target.resolve()))  # some file systems hold one file for both forms of an accent
         if place in seen:
             raise OutputError(f"{target} is named for two outputs: give each its own file")
         seen.add(place)
+    for folder, content in made.items():
+        content.check(folder, beside=[path for path in targets if path != folder], inputs=inputs, folders=folders)
     refuse_inputs(_all_files(layers, extras), inputs)
 
 
@@ -78,7 +96,12 @@ def check_finished(targets: Sequence[Path]) -> None:
 
 
 def check_space(
-    layers: Sequence[Layer], grid: Grid, raw_paths: Sequence[Path], *, parts: Sequence[Rect] | None = None
+    layers: Sequence[Layer],
+    grid: Grid,
+    raw_paths: Sequence[Path],
+    *,
+    parts: Sequence[Rect] | None = None,
+    extra_folders: Mapping[Path, ExtraFolder] | None = None,
 ) -> None:
     """Raise OutputError if the files of a run do not fit on their disks.
 
@@ -87,15 +110,21 @@ def check_space(
         grid: of the rasters.
         raw_paths: the file of raw pixels of each layer; what it already holds is not needed again.
         parts: rectangles of the grid that are filled; None: all of it.
+        extra_folders: folders to write, by their places.
     """
+    wanted: list[tuple[Path, int]] = []
+    for layer, raw in zip(layers, raw_paths, strict=True):
+        held = raw.stat().st_blocks * 512 if raw.exists() else 0
+        wanted.append((layer.path, max(0, disk_bytes([layer], grid, parts) - held)))
+    for path, content in (extra_folders or {}).items():
+        wanted.append((path, disk_bytes([], grid, parts, extra_folders=[content])))
     needs: dict[int, int] = {}
     folders: dict[int, Path] = {}
-    for layer, raw in zip(layers, raw_paths, strict=True):
-        with disk_errors(layer.path):
-            device = os.stat(layer.path.parent).st_dev
-        held = raw.stat().st_blocks * 512 if raw.exists() else 0
-        needs[device] = needs.get(device, 0) + max(0, disk_bytes([layer], grid, parts) - held)
-        folders.setdefault(device, layer.path.parent)
+    for path, size in wanted:
+        with disk_errors(path):
+            device = os.stat(path.parent).st_dev
+        needs[device] = needs.get(device, 0) + size
+        folders.setdefault(device, path.parent)
     for device, need in needs.items():
         free = shutil.disk_usage(folders[device]).free
         if need > free:

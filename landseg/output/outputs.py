@@ -178,7 +178,7 @@ class Outputs:
         Raises:
             OutputError: the disk is full; committed steps stay for a resume.
         """
-        layer = next(layer for layer in self.layers if layer.name == name)
+        layer = self._layer(name)
         if not self.grid.rect.contains(rect):
             raise ValueError(f"{rect} reaches beyond the grid {self.grid.shape}")
         stored = layer.fitted(rect, pixels, valid)
@@ -213,6 +213,17 @@ class Outputs:
         """
         return self._raw[name].read(rect)
 
+    def read_data(self, name: str, rect: Rect) -> NDArray[Any]:
+        """Return the pixels (bands, h, w) of a layer as `read` does, and what stands for no data outside `parts`."""
+        if self._parts is None:
+            return self.read(name, rect)
+        layer = self._layer(name)
+        found = np.full((layer.raw_bands, *rect.shape), layer.empty, layer.dtype)
+        for part in self._parts:
+            if (shared := part.intersection(rect)) is not None and shared.area:
+                found[:, *shared.relative_to(rect).slices] = self.read(name, shared)
+        return found
+
     def rewrite(self, name: str, rect: Rect, pixels: NDArray[Any]) -> None:
         """Replace pixels (raw_bands, h, w) of a late layer that were written before; they stay until the end.
 
@@ -222,27 +233,30 @@ class Outputs:
             ValueError: the layer is not late: its pixels may be of a committed step.
             OutputError: the disk is full.
         """
-        layer = next(layer for layer in self.layers if layer.name == name)
+        layer = self._layer(name)
         if not layer.late:
             raise ValueError(f"layer {name!r} is written once, along with the network")
         self._raw[name].write(0, rect, pixels)
 
     def layer_reader(self, name: str) -> Path:
         """Return a raster file that shows a layer as written so far, for polygons and previews before the end."""
-        layer = next(layer for layer in self.layers if layer.name == name)
-        return write_vrt(layer, self.grid, {}, self._parts)
+        return write_vrt(self._layer(name), self.grid, {}, self._parts)
 
     def extra(self, path: Path) -> Path:
         """Return the place where an extra file is to be written until :meth:`finish` puts it in place.
 
         The place has a folder of its own: all files in it at the end come along (.shx, .dbf). A style of the main
-        raster's name there replaces the raster's own style, which it must include.
+        raster's name there replaces the raster's own style, which it must include. An extra that is a folder is to be
+        made there as one, and is all that comes along.
         """
         folder = self._folder_of(next(extra for extra in self._targets.extras if extra == path))
         with disk_errors(path):
             folder.mkdir(exist_ok=True)
             empty_folder(folder)
         return folder / path.name
+
+    def _layer(self, name: str) -> Layer:
+        return next(layer for layer in self.layers if layer.name == name)
 
     def _folder_of(self, extra: Path) -> Path:
         """Return the folder that an extra file waits in; the main file's work folder holds the journal too."""
@@ -351,7 +365,8 @@ class Outputs:
             raise
 
     def _make_files(self, targets: Sequence[Path]) -> None:
-        check_space(self.layers, self.grid, [raw_path(layer) for layer in self.layers], parts=self._parts)
+        raw = [raw_path(layer) for layer in self.layers]
+        check_space(self.layers, self.grid, raw, parts=self._parts, extra_folders=self._targets.extra_folders)
         for target in targets:
             with disk_errors(target):
                 work_folder(target).mkdir(exist_ok=True)

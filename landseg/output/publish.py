@@ -12,7 +12,7 @@ from landseg.output.cog import BLOCK, check_cog, parts_text, raw_text, vrt_text,
 from landseg.output.layer import Layer
 from landseg.output.overviews import write_overviews
 from landseg.output.styles import aux_text, raster_qml
-from landseg.runtime.disk import RECORD, disk_errors, sync_file, work_folder
+from landseg.runtime.disk import RECORD, disk_errors, sync_file, sync_folder, work_folder
 from landseg.runtime.replacement import Move
 
 
@@ -78,9 +78,16 @@ def build_layer(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequen
 def build_extra(extra: Path, folder: Path) -> list[Move]:
     """Return the renames of an extra file and of all files in the folder that it waits in, durable, its own last.
 
+    An extra that is a folder is renamed as a whole.
+
     Raises:
         OutputError: it was never written.
     """
+    if (made := folder / extra.name).is_dir():
+        for file in made.iterdir():
+            sync_file(file, called=extra / file.name)
+        sync_folder(made)
+        return [(made, extra)]
     found = folder.iterdir() if folder.is_dir() else ()
     files = [file for file in found if file.is_file() and file.name != RECORD]
     files.sort(key=lambda file: (file.name == extra.name, file.name))

@@ -9,6 +9,7 @@ from typing import Any
 
 from landseg.geo.grid import Grid
 from landseg.output.checks import check_absent, check_targets
+from landseg.output.extra_folder import ExtraFolder
 from landseg.output.layer import Layer
 
 
@@ -25,6 +26,7 @@ class Targets:
         resume: continue the run whose work lies beside the main raster.
         overwrite: replace files that exist.
         can_resume: the command can continue a run, so the work of a stopped run is kept.
+        extra_folders: those of `extras` that are folders.
     """
 
     layers: Sequence[Layer]
@@ -34,6 +36,7 @@ class Targets:
     resume: bool = False
     overwrite: bool = False
     can_resume: bool = True
+    extra_folders: Mapping[Path, ExtraFolder] = field(default_factory=dict)
 
     @property
     def rasters(self) -> tuple[Layer, ...]:
@@ -52,7 +55,8 @@ class Targets:
 
     def check(self) -> None:
         """Raise OutputError if a file cannot be written, or must not be."""
-        check_targets(self.rasters, tuple(self.extras), self.inputs, folders=self.folders)
+        extras = tuple(self.extras)
+        check_targets(self.rasters, extras, self.inputs, folders=self.folders, extra_folders=self.extra_folders)
 
     def check_absent(self) -> None:
         """Raise OutputError if a file exists."""
