@@ -285,6 +285,11 @@ class PredictOptions(InferenceOptions):
                 file_name(getattr(made, name))  # it refuses what is no path
         if made.preview is not None and Path(made.preview).suffix:  # a name without one may be a folder
             check_suffix(Path(made.preview), (".png",), kind="a preview")
+        if made.panoptic is not None and (folder := Path(made.panoptic)).suffix.lower() in (".json", ".png"):
+            raise OutputError(
+                f"--panoptic {made.panoptic}: expected a folder, in which panoptic.json and its pictures are "
+                f"written; write --panoptic {folder.with_suffix('')}"
+            )
         if not isinstance(made.panoptic_tile, Integral) or made.panoptic_tile < _LEAST_TILE:
             raise PlanError(
                 f"--panoptic-tile {made.panoptic_tile!r}: expected a whole number of pixels from {_LEAST_TILE} on, "

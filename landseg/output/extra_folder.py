@@ -10,8 +10,6 @@ from pathlib import Path
 from landseg.errors import OutputError
 from landseg.runtime.target_checks import check_local
 
-_FILES = (".json", ".png", ".tif", ".tiff", ".zip")  # endings of names that are meant for a file
-
 
 @dataclass(frozen=True)
 class ExtraFolder:
@@ -43,11 +41,6 @@ class ExtraFolder:
         check_local(folder)
         if folder.name in ("", ".."):
             raise OutputError(f"{folder} has no name of its own: name a new folder, which the run makes")
-        if folder.suffix.lower() in _FILES:
-            raise OutputError(
-                f"{folder} is to be a folder, with {self.main} in it, and its name is that of a file: write "
-                f"{folder.with_suffix('')}"
-            )
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder} is a file: name a new folder, which the run makes")
         if not folder.parent.is_dir() and folder.parent not in folders:

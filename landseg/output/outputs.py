@@ -215,11 +215,9 @@ class Outputs:
 
     def read_data(self, name: str, rect: Rect) -> NDArray[Any]:
         """Return the pixels (bands, h, w) of a layer as `read` does, and what stands for no data outside `parts`."""
-        if self._parts is None:
-            return self.read(name, rect)
         layer = self._layer(name)
-        found = np.full((layer.raw_bands, *rect.shape), layer.empty, layer.dtype)
-        for part in self._parts:
+        found = layer.fitted(rect, None)
+        for part in self.parts:
             if (shared := part.intersection(rect)) is not None and shared.area:
                 found[:, *shared.relative_to(rect).slices] = self.read(name, shared)
         return found
@@ -246,8 +244,7 @@ class Outputs:
         """Return the place where an extra file is to be written until :meth:`finish` puts it in place.
 
         The place has a folder of its own: all files in it at the end come along (.shx, .dbf). A style of the main
-        raster's name there replaces the raster's own style, which it must include. An extra that is a folder is to be
-        made there as one, and is all that comes along.
+        raster's name there replaces the raster's own style, which it must include. A folder comes along alone.
         """
         folder = self._folder_of(next(extra for extra in self._targets.extras if extra == path))
         with disk_errors(path):

@@ -69,9 +69,11 @@ class PngWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self.close()
-        self._file.close()
+        try:
+            if error is None:
+                self.close()
+        finally:
+            self._file.close()
 
     def _chunk(self, kind: bytes, content: bytes) -> None:
         """Write one chunk; none for compressed rows that are still held back."""

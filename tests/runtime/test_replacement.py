@@ -25,6 +25,7 @@ from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector
 from landseg.labels.image_lists import find_rasters
 from landseg.labels.pairing import files_in
+from landseg.output.extra_folder import ExtraFolder
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.styles import raster_qml
@@ -103,6 +104,27 @@ def outputs(folder: Path, which: str, resume: bool) -> object:
     return None
 
 
+def whole_folder(folder: Path, which: str, resume: bool) -> object:
+    """What `predict` does with a folder of pictures, of which the new run has fewer."""
+    signature, table = {"model": which}, OLD if which == "old" else NEW
+    layers, made = [Layer.of_classes("classes", folder / "map.tif", table)], folder / "pictures"
+    if resume and Outputs.finished(folder / "map.tif", signature):
+        return None
+    kind = {made: ExtraFolder("list.json", ("*.png",), pixel_bytes=3.0)}
+    targets = Targets(layers, {made: []}, resume=resume, overwrite=True, extra_folders=kind)
+    with Outputs.begin(targets, GRID, signature=signature) as run:
+        for rect in (rect for rect in STRIPS if f"row {rect.top}" not in run.done):
+            values, _, valid = pixels(rect)
+            run.write("classes", rect, values if which == "old" else 4 - values, valid)
+            run.commit(f"row {rect.top}")
+        place = run.extra(made)
+        place.mkdir()
+        for name in ("list.json", "a.png", *(("b.png",) if which == "old" else ())):
+            (place / name).write_text(f"{which} {name}")
+        run.finish({"run": which})
+    return None
+
+
 def shapefile(folder: Path, which: str, resume: bool) -> object:
     """`export` of a shapefile with its style, and of lines beside it."""
     raster = _town(folder, which)
@@ -162,6 +184,7 @@ def _town(folder: Path, which: str) -> Path:
 PREDICTED = ("map.tif", "probs.tif", "sure.tif", "roofs.shp", "picture.png")
 CASES = {
     "outputs": Case(outputs, PREDICTED, ("map.tif.ovr", "probs.tif.aux.xml", "roofs.qix"), resumes=True),
+    "folder": Case(whole_folder, ("map.tif", "pictures"), ("map.tif.ovr",), resumes=True),
     "shapefile": Case(shapefile, ("town.shp", "town_road_points.shp"), ("town.qix",)),
     "class files": Case(class_files, ("town_building.fgb", "town_road.fgb")),
     "geopackage": Case(geopackage, ("town.gpkg",), ("town.gpkg-wal",)),
@@ -306,10 +329,12 @@ def carried_out_before(self: Replacement) -> None:
         if old not in [target for _, target in self.moves]:
             old.unlink()
     for new, target in self.moves:
+        if target.is_dir():
+            shutil.rmtree(target)
         os.replace(new, target)
 
 
-@pytest.mark.parametrize("name", ["outputs", "shapefile", "class files", "rasterize", "evaluate"])
+@pytest.mark.parametrize("name", ["outputs", "folder", "shapefile", "class files", "rasterize", "evaluate"])
 def test_twin_replacing_one_after_another_is_caught(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
