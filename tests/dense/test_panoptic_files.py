@@ -1,0 +1,206 @@
+"""COCO's panoptic format: out and in again is the identity, however the raster is cut into images and strips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from landseg.classes import ClassMap, LandClass
+from landseg.dense import panoptic_files
+from landseg.dense.instances import Instances
+from landseg.dense.panoptic_files import FOLDER, SegmentIds, write_panoptic
+from landseg.dense.task import Request
+from landseg.geo.grid import Grid, Rect
+from landseg.labels import coco_panoptic
+from landseg.labels.id_rasters import NODATA
+from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
+from landseg.runtime.disk import work_folder
+from tests.parts.coco_panoptic import VOID, Panoptic, read_panoptic
+
+pytestmark = pytest.mark.usefixtures("quick_disk")
+FIELD, WATER = LandClass(7, "field", (9, 200, 9), thing=True), LandClass(0, "water", (0, 0, 250))
+HOUSE, GROUND = LandClass(300, "house", (200, 0, 0), thing=True), LandClass(2, 'ground "bare"', (90, 90, 90))
+TABLE = ClassMap((FIELD, WATER, HOUSE, GROUND))
+Map = tuple[NDArray[np.uint16], NDArray[np.uint32]]
+
+
+def place(shape: tuple[int, int], crs: str | None = "EPSG:32645") -> Grid:
+    transform = Affine.identity() if crs is None else Affine(0.5, 0, 3e5, 0, -0.5, 3e6)
+    return Grid(None if crs is None else CRS.from_string(crs), transform, shape[1], shape[0])
+
+
+def random_map(rng: np.random.Generator, shape: tuple[int, int]) -> Map:
+    """Return class values and ids (h, w): objects of several pixels, of one class each, with and without pixels."""
+    cells = np.kron(rng.integers(0, 12, (-(-shape[0] // 3), -(-shape[1] // 3))), np.ones((3, 3), int))
+    cells = cells[: shape[0], : shape[1]]
+    cells[rng.random(shape) < 0.15] = 0
+    kind = rng.choice([7, 0, 300, 2], 12)
+    values = np.where(rng.random(shape) < 0.1, TABLE.nodata, kind[cells]).astype(np.uint16)
+    objects = np.isin(kind, (7, 300)) & (rng.random(12) < 0.7)
+    ids = np.where(np.isin(values, (7, 300)) & objects[cells], cells, 0)
+    known = np.unique(ids[ids > 0])
+    ids = np.where(ids > 0, np.searchsorted(known, ids) + 1, 0)
+    return values, np.where(values == TABLE.nodata, NODATA, ids).astype(np.uint32)
+
+
+def run(
+    folder: Path, made: Map, *, tile: int = 4096, least: float = 0.0, parts: Sequence[Rect] | None = None,
+    crs: str | None = "EPSG:32645",
+) -> Panoptic:  # fmt: skip
+    """Write a map in COCO's format through the outputs of a run, and read it back."""
+    task = Instances(TABLE, {"stuff_area_m2": least})
+    request = Request(folder / "map.tif", {"panoptic": folder / "pan"}, panoptic_tile=tile)
+    layers = [layer for layer in task.layers(request) if layer.name not in ("energy", "evidence")]
+    layers = [replace(layer, late=layer.name != "classes") for layer in layers]
+    targets = Targets(layers, {folder / "pan": ()}, extra_folders={folder / "pan": FOLDER})
+    with Outputs.begin(targets, place(made[0].shape, crs), signature={}, parts=parts) as outputs:
+        for part in outputs.parts:
+            for name, pixels in zip(("classes", "instances"), made, strict=True):
+                outputs.write(name, part, pixels[part.slices])
+        there = made[1][(made[1] > 0) & (made[1] != NODATA)]
+        write_panoptic(outputs, request, TABLE, objects=int(there.max(initial=0)), least_stuff=least)
+        found = read_panoptic(work_folder(folder / "pan") / "pan")
+        outputs.discard()
+    return found
+
+
+def expected(made: Map) -> Map:
+    """Return the values and ids that a panoptic map tells of: things without an object, and no data, are void."""
+    values, ids = made[0].astype(np.int64), np.where(made[1] == NODATA, 0, made[1]).astype(np.int64)
+    void = (values == TABLE.nodata) | (np.isin(values, (7, 300)) & (ids == 0))
+    return np.where(void, VOID, values), ids  # type: ignore[return-value]
+
+
+def same(found: Panoptic, made: Map) -> bool:
+    values, ids = expected(made)
+    return np.array_equal(found.values, values) and np.array_equal(found.ids, ids)
+
+
+@settings(max_examples=25)
+@given(
+    some.integers(0, 10**6), some.integers(1, 40), some.integers(1, 40), some.integers(1, 50), some.integers(1, 400)
+)
+def test_out_and_in_again_is_the_identity(seed: int, height: int, width: int, tile: int, rows: int) -> None:
+    made = random_map(np.random.default_rng(seed), (height, width))
+    with (
+        TemporaryDirectory() as folder,
+        patch.object(os, "fsync", lambda _: None),
+        patch.object(panoptic_files, "_PIXELS", rows),
+        patch.object(panoptic_files, "_SEGMENTS", 1 + rows % 3),
+    ):
+        found = run(Path(folder), made, tile=tile)
+    assert same(found, made)
+    assert len(found.table["images"]) == -(-height // tile) * -(-width // tile)
+
+
+def test_twin_an_offset_that_is_forgotten_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = random_map(np.random.default_rng(1), (30, 40))
+    assert same(run(tmp_path, made, tile=16), made)
+    (tmp_path / "twin").mkdir()
+    draw = panoptic_files._Drawing.draw
+
+    def shifted(self: Any, image: Rect, picture: Any, done: Any) -> Any:
+        return draw(self, Rect(0, image.left, image.height, image.width), picture, done)
+
+    monkeypatch.setattr(panoptic_files._Drawing, "draw", shifted)
+    assert not same(run(tmp_path / "twin", made, tile=16), made)
+
+
+def test_a_segment_that_the_grid_cuts_keeps_its_id(tmp_path: Path) -> None:
+    values = np.full((4, 9), GROUND.value, np.uint16)
+    ids = np.zeros(values.shape, np.uint32)
+    values[1:3, 1:8], ids[1:3, 1:8] = HOUSE.value, 1
+    found = run(tmp_path, (values, ids), tile=3)
+    of_house = [image for image, number in found.segments() if number == 1]
+    assert of_house == [1, 2, 3] and found.ids[1:3, 1:8].all()
+    stuff = {number for _, number in found.segments()} - {1}
+    assert len(stuff) == 1  # the id of a class is one too
+    (row,) = [one for one in found.table["annotations"][0]["segments_info"] if one["id"] == 1]
+    assert (row["area"], row["bbox"]) == (4, [1, 1, 2, 2])  # those in the image
+
+
+def test_names_of_categories_and_images(tmp_path: Path) -> None:
+    made = random_map(np.random.default_rng(2), (10, 12))
+    table = run(tmp_path, made).table
+    assert table["categories"][3] == {"id": 2, "name": 'ground "bare"', "isthing": 0, "color": [90, 90, 90]}
+    assert [one["isthing"] for one in table["categories"]] == [1, 0, 1, 0]
+    assert table["images"] == [{"id": 1, "file_name": "map.png", "width": 12, "height": 10, "row": 0, "column": 0}]
+    (tmp_path / "cut").mkdir()
+    images = run(tmp_path / "cut", made, tile=7).table["images"]
+    assert images[3] == {"id": 4, "file_name": "map_7_7.png", "width": 5, "height": 3, "row": 7, "column": 7}
+
+
+def test_more_segments_than_colours_go_into_several_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = random_map(np.random.default_rng(3), (30, 30))
+    most = int(made[1][made[1] != NODATA].max())
+    monkeypatch.setattr(coco_panoptic, "LARGEST", most + len(TABLE))
+    assert SegmentIds(TABLE, most).fits and not SegmentIds(TABLE, most + 1).fits
+    monkeypatch.setattr(coco_panoptic, "LARGEST", most + len(TABLE) - 1)
+    monkeypatch.setattr(panoptic_files, "_MANY", 8)
+    found = run(tmp_path, made)
+    assert same(found, made) and len(found.table["images"]) == 16
+    first = [number for image, number in found.segments() if image == 1]
+    assert first == list(range(1, len(first) + 1))  # ids of its own
+
+
+def small_stuff() -> tuple[Map, NDArray[np.bool_]]:
+    """Return a map with a piece of 10 pixels of ground, one of 2, one of 3 pixels of water, and where the 2 are."""
+    values = np.full((6, 8), HOUSE.value, np.uint16)
+    values[0:5, 0:2], values[0, 6:8], values[5, 5:8] = GROUND.value, GROUND.value, WATER.value
+    values[1, 5] = GROUND.value  # meets the two by a corner only
+    ids = np.where(values == HOUSE.value, 1, 0).astype(np.uint32)
+    small = np.zeros(values.shape, bool)
+    small[0, 6:8], small[1, 5] = True, True
+    return (values, ids), small
+
+
+def test_small_pieces_of_stuff_are_void_however_the_raster_is_cut(tmp_path: Path) -> None:
+    made, small = small_stuff()
+    values, ids = expected(made)
+    for number, tile in enumerate((4096, 2)):  # tiles of two rows cut the large pieces into small ones
+        (tmp_path / str(number)).mkdir()
+        found = run(tmp_path / str(number), made, tile=tile, least=0.6)  # of 0.25 m2 each
+        assert np.array_equal(found.values, np.where(small, VOID, values)) and np.array_equal(found.ids, ids)
+    for name, least, gone in (("all", 0.0, 0), ("exact", 0.5, 1), ("water", 0.76, 6), ("both", 2.6, 16)):
+        (tmp_path / name).mkdir()
+        assert (run(tmp_path / name, made, least=least).values == VOID).sum() == gone, name
+    (tmp_path / "pixels").mkdir()
+    found = run(tmp_path / "pixels", made, least=3, crs=None)
+    assert np.array_equal(found.values == VOID, small)
+
+
+def test_parts_that_nothing_is_written_to_are_void_and_no_images(tmp_path: Path) -> None:
+    made = random_map(np.random.default_rng(4), (20, 64))
+    parts = [Rect(0, 0, 9, 12), Rect(11, 40, 9, 24), Rect(9, 4, 3, 3)]
+    written = np.zeros(made[0].shape, bool)
+    for part in parts:
+        written[part.slices] = True
+    values, ids = expected(made)
+    for least in (0.0, 0.6):
+        (tmp_path / str(least)).mkdir()
+        found = run(tmp_path / str(least), made, tile=10, parts=parts, least=least)
+        there = found.values != VOID
+        assert np.array_equal(found.values[there], values[there]) and not there[~written].any()
+        assert np.array_equal(found.ids, np.where(written, ids, 0))
+        assert least or np.array_equal(there, written & (values != VOID))
+        assert [one["column"] for one in found.table["images"] if one["row"] == 0] == [0, 10]
+
+
+def test_a_map_without_a_segment(tmp_path: Path) -> None:
+    values = np.full((3, 4), TABLE.nodata, np.uint16)
+    found = run(tmp_path, (values, np.full((3, 4), NODATA, np.uint32)))
+    assert (found.values == VOID).all() and found.table["annotations"][0]["segments_info"] == []
