@@ -290,7 +290,7 @@ class PredictOptions(InferenceOptions):
                 f"--panoptic {made.panoptic}: expected a folder, in which panoptic.json and its pictures are "
                 f"written; write --panoptic {folder.with_suffix('')}"
             )
-        if not isinstance(made.panoptic_tile, Integral) or made.panoptic_tile < _LEAST_TILE:
+        if made.panoptic_tile < _LEAST_TILE:
             raise PlanError(
                 f"--panoptic-tile {made.panoptic_tile!r}: expected a whole number of pixels from {_LEAST_TILE} on, "
                 f"such as {PANOPTIC_TILE}"

@@ -33,8 +33,12 @@ class PngWriter:
         self._deflate = zlib.compressobj()
         with disk_errors(self._called):
             self._file = path.open("wb")
-            self._file.write(b"\x89PNG\r\n\x1a\n")
-            self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _COLOR, 0, 0, 0))
+            try:
+                self._file.write(b"\x89PNG\r\n\x1a\n")
+                self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _COLOR, 0, 0, 0))
+            except BaseException:
+                self._file.close()
+                raise
 
     def write(self, colors: NDArray[np.uint8]) -> None:
         """Write the next rows (h, w, 3) of red, green and blue.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from landseg.classes import ClassMap, LandClass
-from landseg.dense import panoptic_files
+from landseg.dense import panoptic_files, stuff_pieces
 from landseg.dense.instances import Instances
 from landseg.dense.panoptic_files import FOLDER, SegmentIds, write_panoptic
 from landseg.dense.task import Request
@@ -204,3 +205,31 @@ def test_a_map_without_a_segment(tmp_path: Path) -> None:
     values = np.full((3, 4), TABLE.nodata, np.uint16)
     found = run(tmp_path, (values, np.full((3, 4), NODATA, np.uint32)))
     assert (found.values == VOID).all() and found.table["annotations"][0]["segments_info"] == []
+
+
+def peak(folder: Path, height: int) -> int:
+    """Return the peak of memory in bytes while a map of 64 columns and few objects is written."""
+    rng = np.random.default_rng(0)
+    values = np.kron(rng.choice([7, 0, 2], (height // 64, 4)), np.ones((64, 16), int)).astype(np.uint16)
+    ids = (values == 7).astype(np.uint32)
+    grid, task = place(values.shape), Instances(TABLE, {"stuff_area_m2": 10.0})
+    request = Request(folder / "map.tif", {"panoptic": folder / "pan"}, panoptic_tile=1 << 20)
+    layers = [layer for layer in task.layers(request) if layer.name not in ("energy", "evidence")]
+    outputs = Outputs.begin(Targets(layers, {folder / "pan": ()}), grid, signature={})
+    outputs.write("classes", grid.rect, values)
+    outputs.write("instances", grid.rect, ids)
+    tracemalloc.start()
+    write_panoptic(outputs, request, TABLE, objects=1, least_stuff=10.0)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    outputs.discard()
+    return most
+
+
+def test_memory_is_that_of_a_few_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panoptic_files, "_PIXELS", 1 << 13)
+    monkeypatch.setattr(stuff_pieces, "_PIXELS", 1 << 13)
+    low, high = peak(tmp_path, 2048), peak(tmp_path, 16_384)
+    assert high < 1.2 * low
+    monkeypatch.setattr(panoptic_files, "_PIXELS", 1 << 30)  # twin: all rows at a time
+    assert peak(tmp_path, 16_384) > 5 * high
