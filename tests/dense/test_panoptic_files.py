@@ -13,49 +13,24 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 
-from landseg.classes import ClassMap, LandClass
 from landseg.dense import panoptic_files, stuff_pieces
 from landseg.dense.instances import Instances
 from landseg.dense.panoptic_files import FOLDER, SegmentIds, write_panoptic
 from landseg.dense.task import Request
-from landseg.geo.grid import Grid, Rect
+from landseg.geo.grid import Rect
 from landseg.labels import coco_panoptic
 from landseg.labels.id_rasters import NODATA
 from landseg.output.outputs import Outputs
 from landseg.output.targets import Targets
 from landseg.runtime.disk import work_folder
 from tests.parts.coco_panoptic import VOID, Panoptic, read_panoptic
+from tests.parts.panoptic_maps import GROUND, HOUSE, TABLE, THINGS, WATER, Map, place, random_map
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
-FIELD, WATER = LandClass(7, "field", (9, 200, 9), thing=True), LandClass(0, "water", (0, 0, 250))
-HOUSE, GROUND = LandClass(300, "house", (200, 0, 0), thing=True), LandClass(2, 'ground "bare"', (90, 90, 90))
-TABLE = ClassMap((FIELD, WATER, HOUSE, GROUND))
-Map = tuple[NDArray[np.uint16], NDArray[np.uint32]]
-
-
-def place(shape: tuple[int, int], crs: str | None = "EPSG:32645") -> Grid:
-    transform = Affine.identity() if crs is None else Affine(0.5, 0, 3e5, 0, -0.5, 3e6)
-    return Grid(None if crs is None else CRS.from_string(crs), transform, shape[1], shape[0])
-
-
-def random_map(rng: np.random.Generator, shape: tuple[int, int]) -> Map:
-    """Return class values and ids (h, w): objects of several pixels, of one class each, with and without pixels."""
-    cells = np.kron(rng.integers(0, 12, (-(-shape[0] // 3), -(-shape[1] // 3))), np.ones((3, 3), int))
-    cells = cells[: shape[0], : shape[1]]
-    cells[rng.random(shape) < 0.15] = 0
-    kind = rng.choice([7, 0, 300, 2], 12)
-    values = np.where(rng.random(shape) < 0.1, TABLE.nodata, kind[cells]).astype(np.uint16)
-    objects = np.isin(kind, (7, 300)) & (rng.random(12) < 0.7)
-    ids = np.where(np.isin(values, (7, 300)) & objects[cells], cells, 0)
-    known = np.unique(ids[ids > 0])
-    ids = np.where(ids > 0, np.searchsorted(known, ids) + 1, 0)
-    return values, np.where(values == TABLE.nodata, NODATA, ids).astype(np.uint32)
 
 
 def run(
@@ -82,7 +57,7 @@ def run(
 def expected(made: Map) -> Map:
     """Return the values and ids that a panoptic map tells of: things without an object, and no data, are void."""
     values, ids = made[0].astype(np.int64), np.where(made[1] == NODATA, 0, made[1]).astype(np.int64)
-    void = (values == TABLE.nodata) | (np.isin(values, (7, 300)) & (ids == 0))
+    void = (values == TABLE.nodata) | (np.isin(values, THINGS) & (ids == 0))
     return np.where(void, VOID, values), ids  # type: ignore[return-value]
 
 
