@@ -11,6 +11,7 @@ import rasterio
 
 from landseg.geo.rasters.mosaic import open_source
 from landseg.models.named import NamedModel
+from tests.parts.coco_panoptic import read_panoptic
 from tests.parts.commands import FAST, run
 from tests.parts.places import HALF_METRE, UTM
 from tests.parts.predicting import expected, noise, read
@@ -183,6 +184,19 @@ def test_objects_of_each_raster_of_a_folder(
     code, out, err = run("predict", tmp_path / "in/a.tif", "-o", tmp_path / "m.tif", *options[2:], *FAST)
     assert code == 1 and "--score is about objects and none are written" in err and "Traceback" not in err
     assert not (tmp_path / "m.tif").exists()
+
+
+def test_a_panoptic_map_as_a_folder(write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, wanted = write_raster(hills(130, 70)), ("--panoptic", f"{tmp_path}/pan/", "--panoptic-tile", "64")
+    code, out, err = run("predict", scene, "-o", tmp_path / "m.tif", *wanted, *FAST)  # a model of classes alone
+    assert code == 1 and "leave out --panoptic" in err and "Traceback" not in err and out == ""
+    monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(things_model()))
+    code, out, err = run("predict", scene, "-o", tmp_path / "m.tif", *wanted, "--quiet", "--json", *FAST)
+    assert code == 0, err
+    assert json.loads(out)["files"] == [f"{tmp_path}/m.tif", f"{tmp_path}/pan"]
+    assert len(read_panoptic(tmp_path / "pan").table["images"]) == 6
+    code, out, err = run("predict", scene, "-o", tmp_path / "n.tif", *wanted, *FAST)
+    assert code == 1 and "pan exists: choose another output, or replace it with --overwrite" in err
 
 
 def test_the_second_pass_has_a_line_of_progress(

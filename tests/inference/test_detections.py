@@ -30,6 +30,7 @@ from landseg.models.networks.build import build_network
 from landseg.models.networks.mask_rcnn import MaskRCNN
 from landseg.predict import predict
 from landseg.verify import verify
+from tests.parts.coco_panoptic import VOID, read_panoptic
 from tests.parts.predicting import QUICK, one, read
 from tests.parts.streamed import lively
 
@@ -108,6 +109,15 @@ def test_objects_of_rows_are_those_of_the_whole_picture(model: Model, tmp_path: 
     houses = geopandas.read_file(tmp_path / "h.gpkg", layer="h").query("value == 3")
     assert set(houses["id"]) == set(range(1, ids.max() + 1))
     assert houses["score"].between(0.5, 1).all()
+
+
+def test_objects_and_the_rest_in_cocos_format(model: Model, tmp_path: Path, write_raster: Write) -> None:
+    files = {"instances": tmp_path / "ids.tif", "panoptic": tmp_path / "pan"}
+    predict(write_raster(noise(300, 130)), tmp_path / "m.tif", model=model, min_area=25.0, **files, **QUICK)
+    values, ids, found = read(tmp_path / "m.tif"), read(tmp_path / "ids.tif"), read_panoptic(tmp_path / "pan")
+    gone = (values == HOUSE.value) & (ids == 0)  # by --min-area
+    assert gone.any() and np.array_equal(found.values, np.where(gone, VOID, values.astype(int)))
+    assert np.array_equal(found.ids, ids) and ids.max() > 5
 
 
 def test_pixels_without_data_propose_and_get_nothing(model: Model, tmp_path: Path, write_raster: Write) -> None:
