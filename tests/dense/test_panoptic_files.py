@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from numpy.typing import NDArray
 
-from landseg.dense import panoptic_files, stuff_pieces
+from landseg.dense import instance_files, panoptic_files, stuff_pieces
+from landseg.dense.instance_files import write_ids
 from landseg.dense.instances import Instances
 from landseg.dense.panoptic_files import FOLDER, SegmentIds, write_panoptic
+from landseg.dense.row_grouping import RowGrouping
 from landseg.dense.task import Request
 from landseg.geo.grid import Rect
 from landseg.labels import coco_panoptic
@@ -28,7 +30,7 @@ from landseg.output.outputs import Outputs
 from landseg.output.targets import Targets
 from landseg.runtime.disk import work_folder
 from tests.parts.coco_panoptic import VOID, Panoptic, read_panoptic
-from tests.parts.panoptic_maps import GROUND, HOUSE, TABLE, THINGS, WATER, Map, place, random_map
+from tests.parts.panoptic_maps import GROUND, HOUSE, TABLE, THINGS, WATER, Map, partition_faults, place, random_map
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
@@ -180,6 +182,47 @@ def test_a_map_without_a_segment(tmp_path: Path) -> None:
     values = np.full((3, 4), TABLE.nodata, np.uint16)
     found = run(tmp_path, (values, np.full((3, 4), NODATA, np.uint32)))
     assert (found.values == VOID).all() and found.table["annotations"][0]["segments_info"] == []
+
+
+def grouped(folder: Path, seed: int, shape: tuple[int, int], **options: float) -> tuple[Any, Any, Any]:
+    """Return the class values and ids (h, w) of random maps as a run groups them, and where there is data."""
+    rng, grid, task = np.random.default_rng(seed), place(shape), Instances(TABLE, options)
+    values, _ = random_map(rng, shape)
+    valid = values != TABLE.nodata
+    request = Request(folder / "map.tif", {"instances": folder / "ids.tif"})
+    with Outputs.begin(Targets(task.layers(request)), grid, signature={}) as outputs:
+        outputs.write("classes", grid.rect, values, valid)
+        outputs.write("energy", grid.rect, rng.integers(0, 2 ** rng.integers(1, 17), shape).astype(np.uint16), valid)
+        outputs.write("evidence", grid.rect, rng.integers(0, 256, (2, *shape)).astype(np.uint8), valid)
+        write_ids(outputs, request, TABLE, task.options)
+        made = outputs.read("classes", grid.rect)[0], outputs.read("instances", grid.rect)[0], valid
+        outputs.discard()
+    return made
+
+
+@settings(max_examples=40)
+@given(
+    some.integers(0, 10**6), some.integers(1, 24), some.integers(1, 24), some.sampled_from([0.0, 0.5, 2.0]),
+    some.sampled_from([0.0, 0.2]), some.sampled_from([0.0, 0.3, 2.0]),
+)  # fmt: skip
+def test_classes_and_ids_of_a_run_are_a_partition(
+    seed: int, height: int, width: int, area: float, score: float, rise: float
+) -> None:
+    with TemporaryDirectory() as folder, patch.object(os, "fsync", lambda _: None):
+        options = {"min_area_m2": area, "score": score, "rise": rise}
+        values, ids, valid = grouped(Path(folder), seed, (height, width), **options)
+    assert partition_faults(values, ids, valid, TABLE) == []
+
+
+def test_twin_classes_grouped_as_one_are_no_partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Joined(RowGrouping):
+        def add(self, maps: Any, units: Any = None) -> Any:
+            things = np.isin(maps.classes, TABLE.things)
+            return super().add(replace(maps, classes=np.where(things, 0, maps.classes).astype(np.uint8)), units)
+
+    monkeypatch.setattr(instance_files, "RowGrouping", Joined)
+    values, ids, valid = grouped(tmp_path, 0, (24, 24), rise=2.0)
+    assert partition_faults(values, ids, valid, TABLE) == ["an object of two classes"]
 
 
 def peak(folder: Path, height: int) -> int:

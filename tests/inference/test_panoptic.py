@@ -12,7 +12,6 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from landseg.classes import ClassMap
 from landseg.dense import panoptic_files
 from landseg.errors import LandsegError, ResumeError
 from landseg.inference.prediction import Predictions
@@ -21,6 +20,7 @@ from landseg.output.outputs import Outputs
 from landseg.output.png import PngWriter
 from landseg.predict import predict
 from tests.parts.coco_panoptic import VOID, read_panoptic
+from tests.parts.panoptic_maps import partition_faults
 from tests.parts.predicting import MODEL as CLASSES_ALONE
 from tests.parts.predicting import QUICK, one, read
 from tests.parts.things import GROUND, HOUSE, TREE, hills, things_model
@@ -30,22 +30,6 @@ MODEL = things_model()
 SMALL_STUFF = things_model(stuff_area_m2=3.0)
 TABLE = MODEL.card.classes
 Write = Callable[..., Path]
-
-
-def faults(values: NDArray[Any], ids: NDArray[Any], valid: NDArray[np.bool_], table: ClassMap) -> list[str]:
-    """Return in what class values and ids (h, w) are no partition of the valid pixels (h, w)."""
-    found = []
-    if not np.array_equal(values != table.nodata, valid) or not np.isin(values[valid], table.values).all():
-        found.append("a pixel without a class")
-    if not np.array_equal(ids != NODATA, valid):
-        found.append("no data in one of both alone")
-    objects = valid & (ids > 0)
-    if len(np.unique(np.stack([ids[objects], values[objects]]), axis=1).T) != len(np.unique(ids[objects])):
-        found.append("an object of two classes")
-    if not np.isin(values[objects], [table.values[index] for index in table.things]).all():
-        found.append("an object of stuff")
-    known = np.unique(ids[objects])
-    return found if np.array_equal(known, np.arange(1, len(known) + 1)) else [*found, "a gap between ids"]
 
 
 def expected(values: NDArray[Any], ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -69,7 +53,7 @@ def test_classes_and_ids_are_a_partition(tmp_path: Path, scene: Path) -> None:
         files = tmp_path / f"{number}.tif", tmp_path / f"{number}_ids.tif"
         predict(scene, files[0], model=MODEL, instances=files[1], **options, **QUICK)
         values, ids = map(read, files)
-        assert faults(values, ids, valid, TABLE) == [] and ids[valid].max() > 20
+        assert partition_faults(values, ids, valid, TABLE) == [] and ids[valid].max() > 20
     house, ground = np.argwhere((values == HOUSE.value) & (ids > 0))[0], np.argwhere(values == GROUND.value)[0]
     for name, at, value, number in (  # twins
         ("a pixel without a class", house, 77, None),
@@ -81,7 +65,7 @@ def test_classes_and_ids_are_a_partition(tmp_path: Path, scene: Path) -> None:
         broken = values.copy(), ids.copy()
         for layer, wrong in zip(broken, (value, number), strict=True):
             layer[tuple(at)] = layer[tuple(at)] if wrong is None else wrong
-        assert name in faults(*broken, valid, TABLE), name
+        assert name in partition_faults(*broken, valid, TABLE), name
 
 
 @pytest.mark.parametrize("tile", [4096, 64])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
@@ -36,3 +38,19 @@ def random_map(rng: np.random.Generator, shape: tuple[int, int], *, void: bool =
     known = np.unique(ids[ids > 0])
     ids = np.where(ids > 0, np.searchsorted(known, ids) + 1, 0)
     return values, np.where(values == TABLE.nodata, NODATA, ids).astype(np.uint32)
+
+
+def partition_faults(values: NDArray[Any], ids: NDArray[Any], valid: NDArray[np.bool_], table: ClassMap) -> list[str]:
+    """Return in what class values and ids (h, w) are no partition of the valid pixels (h, w)."""
+    found = []
+    if not np.array_equal(values != table.nodata, valid) or not np.isin(values[valid], table.values).all():
+        found.append("a pixel without a class")
+    if not np.array_equal(ids != NODATA, valid):
+        found.append("no data in one of both alone")
+    objects = valid & (ids > 0)
+    if len(np.unique(np.stack([ids[objects], values[objects]]), axis=1).T) != len(np.unique(ids[objects])):
+        found.append("an object of two classes")
+    if not np.isin(values[objects], [table.values[index] for index in table.things]).all():
+        found.append("an object of stuff")
+    known = np.unique(ids[objects])
+    return found if np.array_equal(known, np.arange(1, len(known) + 1)) else [*found, "a gap between ids"]
