@@ -243,8 +243,8 @@ class Outputs:
     def extra(self, path: Path) -> Path:
         """Return the place where an extra file is to be written until :meth:`finish` puts it in place.
 
-        The place has a folder of its own: all files in it at the end come along (.shx, .dbf). A style of the main
-        raster's name there replaces the raster's own style, which it must include. A folder comes along alone.
+        The place has a folder of its own: all files in it at the end come along (.shx, .dbf), beside a folder none. A
+        style of the main raster's name there replaces the raster's own style, which it must include.
         """
         folder = self._folder_of(next(extra for extra in self._targets.extras if extra == path))
         with disk_errors(path):

@@ -184,7 +184,7 @@ def test_a_map_without_a_segment(tmp_path: Path) -> None:
     assert (found.values == VOID).all() and found.table["annotations"][0]["segments_info"] == []
 
 
-def grouped(folder: Path, seed: int, shape: tuple[int, int], **options: float) -> tuple[Any, Any, Any]:
+def grouped(folder: Path, seed: int, shape: tuple[int, int], **options: Any) -> tuple[Any, Any, Any]:
     """Return the class values and ids (h, w) of random maps as a run groups them, and where there is data."""
     rng, grid, task = np.random.default_rng(seed), place(shape), Instances(TABLE, options)
     values, _ = random_map(rng, shape)
@@ -203,13 +203,13 @@ def grouped(folder: Path, seed: int, shape: tuple[int, int], **options: float) -
 @settings(max_examples=40)
 @given(
     some.integers(0, 10**6), some.integers(1, 24), some.integers(1, 24), some.sampled_from([0.0, 0.5, 2.0]),
-    some.sampled_from([0.0, 0.2]), some.sampled_from([0.0, 0.3, 2.0]),
+    some.sampled_from([0.0, 0.2]), some.sampled_from([0.0, 0.3, 2.0]), some.booleans(),
 )  # fmt: skip
 def test_classes_and_ids_of_a_run_are_a_partition(
-    seed: int, height: int, width: int, area: float, score: float, rise: float
+    seed: int, height: int, width: int, area: float, score: float, rise: float, join: bool
 ) -> None:
     with TemporaryDirectory() as folder, patch.object(os, "fsync", lambda _: None):
-        options = {"min_area_m2": area, "score": score, "rise": rise}
+        options = {"min_area_m2": area, "score": score, "rise": rise, "join_small": join}
         values, ids, valid = grouped(Path(folder), seed, (height, width), **options)
     assert partition_faults(values, ids, valid, TABLE) == []
 
