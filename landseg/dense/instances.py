@@ -182,8 +182,12 @@ class Instances(Semantic):
 
     def panoptic_layers(self, request: Request) -> list[Layer]:
         """Return the layer of pieces of stuff, where small ones are void in a panoptic map."""
-        wanted = PANOPTIC in request.files and self.options["stuff_area_m2"] > 0
+        wanted = PANOPTIC in request.files and self._least_stuff > 0
         return [pieces_layer(request.output)] if wanted else []
+
+    @property
+    def _least_stuff(self) -> float:
+        return float(self.options.get("stuff_area_m2", 0.0))
 
     def decoder(self, layers: list[Layer], *, temperature: float = 1.0) -> Decoder:
         names = {layer.name for layer in layers}
@@ -213,8 +217,7 @@ class Instances(Semantic):
         if "polygons" in request.files:
             write_polygons(outputs, request, self.classes, scores)
         if PANOPTIC in request.files:
-            least = self.options["stuff_area_m2"]
-            write_panoptic(outputs, request, self.classes, objects=len(scores), least_stuff=least)
+            write_panoptic(outputs, request, self.classes, objects=len(scores), least_stuff=self._least_stuff)
         if "preview" in request.files:
             from landseg.dense.class_files import draw_map_preview
 

@@ -6,7 +6,7 @@ A segment is an object, or all pixels of a class of stuff in an image. The raste
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -148,7 +148,7 @@ class _Drawing:
         self._values = np.zeros(self.ids.objects + 1 + len(self.ids.classes), np.uint16)  # of classes, by segment
         self._values[self.ids.objects + 1 :] = self.ids.classes.values
 
-    def draw(self, image: Rect, picture: PngWriter, done: Any) -> _Segments:
+    def draw(self, image: Rect, picture: PngWriter, done: Callable[[int], None]) -> _Segments:
         """Draw an image, call ``done`` with the pixels of each strip, and return its segments."""
         own = None if self.ids.fits else self._found(image)
         tables = []
@@ -157,10 +157,11 @@ class _Drawing:
             picture.write(to_colors(segments if own is None else np.searchsorted(own, segments)))
             done(rect.area)
         boxes = join_boxes(tables)
-        shown = boxes.ids if own is None else np.searchsorted(own, boxes.ids)
-        other = (own is not None) & (boxes.ids <= self.ids.objects)
         values = self._values[boxes.ids].astype(np.int64)
-        return _Segments(boxes, values, shown, np.where(other, boxes.ids, 0))
+        if own is None:
+            return _Segments(boxes, values, boxes.ids, np.zeros_like(boxes.ids))
+        objects = np.where(boxes.ids <= self.ids.objects, boxes.ids, 0)
+        return _Segments(boxes, values, np.searchsorted(own, boxes.ids), objects)
 
     def _found(self, image: Rect) -> NDArray[np.uint32]:
         """Return the ids (n + 1,) of an image's segments in order, after VOID: their places are ids of its own."""
