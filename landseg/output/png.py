@@ -1,4 +1,7 @@
-"""Pictures in colour written as PNG row by row, in memory for a few rows."""
+"""Pictures in colour written as PNG row by row, in memory for a few rows.
+
+Pillow holds a picture whole, and GDAL copies one that is on the disk already.
+"""
 
 from __future__ import annotations
 

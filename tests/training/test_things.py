@@ -192,10 +192,11 @@ def test_a_model_of_things_learns_and_its_card_holds_what_was_chosen(town: Path)
 def test_options_that_the_recipe_fixes_are_not_chosen(town: Path) -> None:
     lines: list[str] = []
     fixed = {"task_options.rise": 0.25, "task_options.score": 0.1, "task_options.min_area_m2": 2.0}
+    fixed |= {"task_options.energy": "mean"}
     options: Any = {**QUICK, "steps": 2, "ids": town / "ids", "split": "none", "set": {**QUICK["set"], **fixed}}
     train(town / "scenes", None, town / "m.safetensors", report=lines.append, **options)
     held = read_card(town / "m.safetensors").task_options
-    assert (held["rise"], held["score"], held["min_area_m2"]) == (0.25, 0.1, 2.0)
+    assert (held["energy"], held["rise"], held["score"], held["min_area_m2"]) == ("mean", 0.25, 0.1, 2.0)
     assert not any("learned from, where" in line for line in lines)
 
 
