@@ -165,10 +165,14 @@ class IdCounts:
         found: NDArray[np.integer[Any]],
         *,
         valid: Flags | None = None,
+        known: Flags | None = None,
         core: tuple[slice, slice] = WHOLE,
         at: tuple[int, int] = (0, 0),
     ) -> None:
         """Count two rasters of ids (H, W), or the core of a window whose first pixel is at row and column ``at``.
+
+        Pixels that are not ``known`` count as all others do, but no band begins or lies there: so does the void of
+        panoptic maps, of which nothing says whether an object ends beside it.
 
         The arrays of a window reach `width` pixels beyond its core, but not beyond the raster. Then cores that
         partition a raster give the counts of the whole raster.
@@ -181,7 +185,8 @@ class IdCounts:
         if not sides[0].shape == sides[1].shape == inside.shape:
             shapes = f"{truth.shape}, {found.shape} and {inside.shape}"
             raise ValueError(f"expected true ids, found ids and validity of one shape, got {shapes}")
-        rims = [self._rim(ids, inside)[core] for ids in sides]
+        told = inside if known is None else inside & known
+        rims = [self._rim(ids, told)[core] for ids in sides]
         # The state of a pixel: its place in a rim or outside, so that equal pixels in a row are counted at once.
         state = np.where(inside[core], rims[0] + 2 * rims[1], 4)
         first = [at[axis] + core[axis].indices(truth.shape[axis])[0] for axis in (0, 1)]
