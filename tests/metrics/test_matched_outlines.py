@@ -108,7 +108,7 @@ def test_median_by_hand() -> None:
     made.update(true, found)
     # Upper and lower sides lie on each other but for 2 px at either end; the upright sides are 2 px, 1 m apart.
     at = dict(zip(made.distances.tolist(), made.lengths()[:-1].tolist(), strict=True))
-    assert at[0.0] == pytest.approx(2 * 2 * 2.5 + 2 * 2 * 0.5, abs=1.5) and at[1.0] > 2 * 2 * 5.0
+    assert at[0.0] == pytest.approx(4 * (6 * 0.5 + math.hypot(1, 0.5) / 2)) and at[1.0] > 2 * 2 * 5.0
     assert made.lengths().sum() == pytest.approx(2 * (12 + 8), rel=0.1)
     assert made.median() == 1.0
     short = MatchedOutlines((1.0, 0.5), reach=0.5)
