@@ -38,7 +38,7 @@ from tools.docs.option_tables import annotations_of
 ROOT = Path(__file__).resolve().parent.parent
 VERBS: dict[str, tuple[Callable[..., Any], type, set[str]]] = {
     "evaluate": (evaluate, EvaluateOptions, set()),
-    "compare": (compare, CompareOptions, {"probs", "image", "errors"}),  # of a single prediction
+    "compare": (compare, CompareOptions, {"probs", "image", "errors", "ids"}),  # of a single prediction
     "calibrate": (calibrate, CalibrateOptions, set()),
     "inspect_data": (inspect_data, InspectOptions, set()),
     "train": (train, RunOptions, set()),

@@ -137,7 +137,8 @@ class Panoptic:
         """Add the segments of an image, and return which of its P pairs are matches.
 
         Pixels of a segment of the prediction that no segment of the truth shares are void. A segment of the truth
-        that is ignored is a crowd; of several of one class the last one counts, as in panopticapi.
+        that is ignored is a crowd; of several of one class the last one counts, as in panopticapi. A segment of the
+        prediction that is ignored counts only if it matches.
 
         Args:
             overlaps: the T segments of the truth and the D of the prediction, of any class each.
@@ -297,7 +298,7 @@ def _matches(overlaps: Overlaps, true_class: Ints, found_class: Ints, iou: Float
 
 
 def _dropped(overlaps: Overlaps, true_class: Ints, found_class: Ints, classes: int) -> Flags:
-    """Return which segments of the prediction (D,) lie by more than half on void and on the crowd of their class."""
+    """Return which segments (D,) are ignored, or lie by more than half on void and on the crowd of their class."""
     crowd = np.full(classes, -1)
     crowds = np.flatnonzero(overlaps.true.ignored)
     np.maximum.at(crowd, true_class[crowds], crowds)  # the last one of a class is kept
@@ -305,7 +306,7 @@ def _dropped(overlaps: Overlaps, true_class: Ints, found_class: Ints, classes: i
     out = _void(overlaps)
     np.add.at(out, overlaps.found_index[on], overlaps.shared[on])
     dropped: Flags = 2 * out > overlaps.found.area
-    return dropped
+    return dropped | overlaps.found.ignored
 
 
 def _events(
