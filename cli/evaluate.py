@@ -190,7 +190,7 @@ def _object_table(found: "ObjectEvaluation") -> Iterator[str]:
 
 def panoptic_lines(found: "PanopticEvaluation") -> Iterator[str]:
     """Yield the figures of panoptic maps, a line each, a table of the classes, and what is known of things."""
-    from landseg.metrics.panoptic import GROUPS
+    from landseg.evaluation.panoptic.result import GROUPS
     from landseg.report.panoptic_figures import border_text, group_rows, thing_lines
 
     images = f" ({counted(found.images, 'image')})" if found.images > 1 else ""

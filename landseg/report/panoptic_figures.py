@@ -7,8 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from landseg.evaluation.objects.result import three
-from landseg.evaluation.panoptic.result import MEANS, Ends, PanopticClass, PanopticEvaluation, kind_of
-from landseg.metrics.panoptic import ESTIMATED, GROUPS
+from landseg.evaluation.panoptic.result import (
+    ESTIMATED,
+    GROUPS,
+    MEANS,
+    Ends,
+    PanopticClass,
+    PanopticEvaluation,
+    kind_of,
+)
 from landseg.report.figures_csv import csv_table
 from landseg.report.object_figures import UNITS
 from landseg.text.amounts import counted
@@ -41,15 +48,13 @@ def border_text(found: PanopticEvaluation) -> str | None:
     """Return the median distance of matched borders as a sentence; None where it was not measured."""
     if math.isnan(found.border_distance):
         return None
-    if math.isinf(found.border_distance):
-        return (
-            f"borders of matched objects: more than {found.border_reach:.3g} {found.border_unit} apart in the median"
-        )
-    return f"borders of matched objects: {found.border_distance:.3g} {found.border_unit} apart in the median"
+    beyond = math.isinf(found.border_distance)
+    away = f"more than {found.border_reach:.3g}" if beyond else f"{found.border_distance:.3g}"
+    return f"borders of matched objects: {away} {found.border_unit} apart in the median"
 
 
 def panoptic_csv(found: PanopticEvaluation) -> str:
-    """Return the classes as CSV, a row each, then rows of means for all, things and stuff; what means nothing is empty."""
+    """Return the classes as CSV, a row each, and rows of means; figures that mean nothing are empty."""
     heads = ["name", "kind"]
     for name in (*MEANS, "precision", "recall"):
         heads += [name, f"{name}_low", f"{name}_high"] if name in ESTIMATED else [name]

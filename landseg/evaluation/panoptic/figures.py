@@ -6,9 +6,8 @@ import math
 
 from landseg.evaluation.options import EvaluateOptions
 from landseg.evaluation.panoptic.pair import PanopticPair
-from landseg.evaluation.panoptic.result import PanopticClass, PanopticEvaluation
+from landseg.evaluation.panoptic.result import ESTIMATED, PanopticClass, PanopticEvaluation
 from landseg.metrics.overlaps import Floats
-from landseg.metrics.panoptic import ESTIMATED
 from landseg.text.amounts import shorten_list
 
 NO_PRODUCT = "the mean of PQ is not the mean of SQ times the mean of RQ: that holds within a class alone"

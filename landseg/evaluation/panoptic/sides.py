@@ -46,9 +46,7 @@ def are_panoptic(prediction: Sequence[str], target: Sequence[str], options: Eval
 def refuse_panoptic(paths: Sequence[str]) -> None:
     """Raise ClassError if one of the paths is a folder of panoptic maps."""
     if (one := next((path for path in paths if find_panoptic(path) is not None), None)) is not None:
-        raise ClassError(
-            f"{one} holds panoptic maps, which compare does not take: evaluate each prediction by itself"
-        )
+        raise ClassError(f"{one} holds panoptic maps, which compare does not take: evaluate each by itself")
 
 
 def open_panoptic(prediction: str, target: str, options: EvaluateOptions) -> PanopticPair:
