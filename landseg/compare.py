@@ -46,7 +46,7 @@ def compare(
     check_text_files(wanted.csv, wanted.report, overwrite=wanted.overwrite)
     if len(maps) < 2:
         raise ClassError("one prediction has nothing to be compared with: name two or more, then the truth")
-    refuse_panoptic([*maps, *truth])
+    refuse_panoptic([*maps, *truth], wanted)
     if are_objects(maps, truth, wanted):
         return _compare_objects(maps, truth[0], wanted)
     refuse_other_order(maps, truth)

@@ -20,8 +20,10 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import grown, in_order, strips
 from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.rasters.address import label
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.names import is_vector
 from landseg.labels.id_boxes import open_ids_on, read_ids
+from landseg.labels.id_rasters import refuse_ids
 from landseg.labels.raster_labels import ClassLabels, RasterLabels
 from landseg.labels.reader import LabelReader
 from landseg.metrics.matched_outlines import UNKNOWN, MatchedOutlines
@@ -93,6 +95,10 @@ def pair_rasters(prediction: str, target: str, ids: tuple[str, str], options: Ev
             f"--ids compares rasters, {label(target)} is a vector file: make rasters of its classes and ids "
             "(landseg rasterize), or compare polygons with polygons"
         )
+    for path in (prediction, target):
+        file = RasterFile(path)
+        file.close()
+        refuse_ids(file)
     pair = open_pair(prediction, [target], options)
     readers: list[SegmentReader] = []
     try:

@@ -43,10 +43,10 @@ def are_panoptic(prediction: Sequence[str], target: Sequence[str], options: Eval
     return True
 
 
-def refuse_panoptic(paths: Sequence[str]) -> None:
-    """Raise ClassError if one of the paths is a folder of panoptic maps."""
-    if (one := next((path for path in paths if find_panoptic(path) is not None), None)) is not None:
-        raise ClassError(f"{one} holds panoptic maps, which compare does not take: evaluate each by itself")
+def refuse_panoptic(paths: Sequence[str], options: EvaluateOptions) -> None:
+    """Raise ClassError if one of the paths is a folder of panoptic maps, or rasters of ids are named."""
+    if options.ids is not None or any(find_panoptic(path) is not None for path in paths):
+        raise ClassError("compare does not take panoptic maps: evaluate each prediction by itself")
 
 
 def open_panoptic(prediction: str, target: str, options: EvaluateOptions) -> PanopticPair:
