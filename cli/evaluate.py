@@ -99,7 +99,7 @@ def command(
     log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure how well class rasters, objects or panoptic maps agree with the truth.
+    """Measure how well class rasters, or objects, agree with the truth.
 
     Prints IoU, F1, precision, recall, areas and boundary measures, with 95 % intervals; of objects AP, F1, PQ, and
     how many were merged, split, missed and invented; of panoptic maps PQ, SQ and RQ of things and stuff.

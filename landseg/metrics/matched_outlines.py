@@ -14,6 +14,7 @@ from landseg.metrics.surface import pieces_of
 
 UNKNOWN = -1
 """The number of pixels beside which nothing is an outline: void, no data, and what lies beyond the raster."""
+_LOOKED_AT = 1 << 18  # corners that are looked at together
 
 
 class MatchedOutlines:
@@ -37,7 +38,7 @@ class MatchedOutlines:
         away = np.hypot(down * spacing[0], across * spacing[1])
         near = np.flatnonzero(away <= reach)
         near = near[np.argsort(away[near], kind="stable")]
-        self._steps = list(zip(down[near].tolist(), across[near].tolist(), strict=True))
+        self._steps = down[near], across[near]
         self.distances, self._rank = np.unique(away[near], return_inverse=True)
         # Pieces of outline at each distance, then those further away: half-pixel diagonals, along a column, along a
         # row: whole numbers, so that the order of sums has no effect.
@@ -104,16 +105,18 @@ class MatchedOutlines:
     def _ranks(self, other: Ints, rows: Ints, columns: Ints, number: Ints) -> Ints:
         """Return the index (N,) in `distances` of the nearest corner of the partner's outline, or their number."""
         rank = np.full(len(rows), len(self.distances), np.int64)
-        left = np.arange(len(rows))
-        for step, (down, across) in enumerate(self._steps):
-            if not len(left):
-                break
-            r, c = rows[left] + down, columns[left] + across
+        left, first = np.arange(len(rows)), 0
+        while len(left) and first < len(self._rank):
+            some = slice(first, first + max(1, _LOOKED_AT // len(left)))
+            down, across = (steps[some] for steps in self._steps)
+            r, c = rows[left][:, None] + down, columns[left][:, None] + across
             inside = (r >= 0) & (r < other.shape[0] - 1) & (c >= 0) & (c < other.shape[1] - 1)
-            hit = np.zeros(len(left), bool)
-            hit[inside] = _is_outline(_around(other, r[inside], c[inside]), number[left[inside]])
-            rank[left[hit]] = self._rank[step]
-            left = left[~hit]
+            hit = np.zeros(r.shape, bool)
+            wanted = np.broadcast_to(number[left][:, None], r.shape)[inside]
+            hit[inside] = _is_outline(_around(other, r[inside], c[inside]), wanted)
+            found = hit.any(1)
+            rank[left[found]] = self._rank[some][hit[found].argmax(1)]
+            left, first = left[~found], some.stop
         return rank
 
 
