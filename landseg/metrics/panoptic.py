@@ -115,8 +115,8 @@ class Panoptic:
     """Segments of panoptic maps, over several images; the order in which they come changes nothing.
 
     A segment of the prediction matches one of the truth of the same class if their IoU is above 0.5, where the union
-    leaves out what the prediction has on void. Memory is 136 bytes for each class in an image, and with spatial blocks
-    56 for each segment of a thing.
+    leaves out what the prediction has on void. Memory is 136 bytes for each class in an image, and with spatial
+    blocks 56 for each segment of a thing.
 
     Args:
         things: (K,) True for a class of things.
