@@ -205,7 +205,7 @@ def panoptic_lines(found: "PanopticEvaluation") -> Iterator[str]:
     yield ""
     yield from _panoptic_table(found)
     for one in found.classes:
-        if one.thing:
+        if one.thing and not math.isnan(one.figures.pq):
             yield ""
             yield f"  {one.name}"
             yield from (f"    {line}" for line in thing_lines(one, found.unit))

@@ -115,8 +115,8 @@ def test_strips_give_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     paths, options = write_pair(tmp_path, *random_pair(4, THINGS, height=60, width=41))
     options |= {"boundary": "2px"}
     whole = evaluated(paths, **options).to_json()
-    for module in (rasters, object_rasters):
-        monkeypatch.setattr(module, "strips", lambda region, halo: cut(region, 7))
+    monkeypatch.setattr(object_rasters, "strips", lambda region, halo: cut(region, 7))
+    monkeypatch.setattr(rasters, "_EDGE", 11)
     assert evaluated(paths, **options, workers=3).to_json() == whole
     assert whole["panoptic"]["boundary_pq"]["all"] < whole["panoptic"]["pq"]["all"]
     own = open_panoptic(str(paths[0]), str(paths[1]), EvaluateOptions.of(options, verb="evaluate")).outlines

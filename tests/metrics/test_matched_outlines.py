@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from itertools import pairwise
 
@@ -78,16 +79,20 @@ def test_twin_any_outline_in_place_of_the_partner_is_nearer() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 1000), st.lists(st.integers(1, 14), max_size=3))
-def test_strips_give_the_whole(seed: int, rows: list[int]) -> None:
+@given(st.integers(0, 1000), *[st.lists(st.integers(1, 12), max_size=3)] * 2)
+def test_parts_give_the_whole(seed: int, rows: list[int], columns: list[int]) -> None:
     true, found = _scene(seed)
     whole = MatchedOutlines(reach=3)
     whole.update(true, found)
     total, halo = MatchedOutlines(reach=3), whole.halo
-    for top, bottom in pairwise(sorted({0, *rows, len(true)})):
-        first, last = max(0, top - halo), min(len(true), bottom + halo)
+    cuts = [list(pairwise(sorted({0, *at, size}))) for at, size in zip((rows, columns), true.shape, strict=True)]
+    for parts in itertools.product(*cuts):
+        around = tuple(slice(max(0, start - halo), end + halo) for start, end in parts)
+        inside = [
+            slice(start - part.start, end - part.start) for (start, end), part in zip(parts, around, strict=True)
+        ]
         part = MatchedOutlines(reach=3)
-        part.update(true[first:last], found[first:last], core=(slice(top - first, bottom - first), slice(None)))
+        part.update(true[around], found[around], core=(inside[0], inside[1]))
         total.merge(part)
     np.testing.assert_array_equal(total.pieces, whole.pieces)
 

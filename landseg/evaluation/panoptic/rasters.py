@@ -17,7 +17,7 @@ from landseg.evaluation.options import EvaluateOptions
 from landseg.evaluation.pair import Pair, inside_of, open_pair
 from landseg.evaluation.panoptic.pair import PanopticPair
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.pieces import grown, in_order, strips
+from landseg.geo.pieces import cut, grown, in_order
 from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.raster import RasterFile
@@ -35,6 +35,7 @@ from landseg.text.amounts import counted, shorten_list
 REACH = 32
 """Pixels up to which the distance of matched borders is measured."""
 _BITS = 8  # of a segment's number that hold its class
+_EDGE = 1024  # of the squares in which borders are looked at
 
 
 class SegmentReader:
@@ -276,7 +277,7 @@ def _outlines(
         return part, core.area
 
     region = pair.grid.rect if pair.aoi is None else pair.aoi.rect
-    jobs = strips(region, halo=total.halo)
+    jobs = cut(region, _EDGE, _EDGE)  # strips much higher than the reach would be too large for wide rasters
     with ThreadPoolExecutor(options.workers) as pool, Progress(region.area, quiet=options.quiet) as progress:
         for part, pixels in in_order(pool, count, jobs, ahead=options.workers + 1):
             total.merge(part)
