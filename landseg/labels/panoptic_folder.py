@@ -110,9 +110,10 @@ def find_panoptic(path: str) -> Path | None:
     """
     given = Path(path)
     if given.is_dir():
-        inside, beside = given / NAME, given.parent / f"{given.resolve().name}.json"
-        if inside.is_file():
+        if (inside := given / NAME).is_file():
             return inside
+        whole = given if given.name not in ("", "..") else given.resolve()
+        beside = whole.with_name(f"{whole.name}.json")
         return beside if _has_segments(beside) else None
     return given if given.suffix.lower() == ".json" and _has_segments(given) else None
 

@@ -109,20 +109,26 @@ class Overlaps:
         ratio: Floats = self.shared / np.where(self.true.ignored[self.true_index], found, union)
         return ratio
 
-    def boundary_iou(self) -> Floats:
-        """Return for each pair, (P,), the lesser of `iou` and the IoU of the two bands along the outlines.
-
-        `iou` stays where the truth is ignored, and where neither object has a band.
+    def rim_iou(self) -> Floats:
+        """Return the IoU of the two bands along the outlines for each pair, (P,); 1 where neither object has a band.
 
         Raises:
             ValueError: the bands were not measured.
         """
         if self.shared_rim is None:
             raise ValueError("the bands along the outlines were not measured: count with a width")
-        whole = self.iou()
         union = self.true.rim[self.true_index] + self.found.rim[self.found_index] - self.shared_rim
-        rims = np.divide(self.shared_rim, union, out=np.ones_like(whole), where=union > 0)
-        return np.where(self.true.ignored[self.true_index], whole, np.minimum(whole, rims))
+        ratio: Floats = np.divide(self.shared_rim, union, out=np.ones(len(union)), where=union > 0)
+        return ratio
+
+    def boundary_iou(self) -> Floats:
+        """Return for each pair, (P,), the lesser of `iou` and `rim_iou`; `iou` where the truth is ignored.
+
+        Raises:
+            ValueError: the bands were not measured.
+        """
+        whole = self.iou()
+        return np.where(self.true.ignored[self.true_index], whole, np.minimum(whole, self.rim_iou()))
 
     def only(self, true: Flags, found: Flags) -> Overlaps:
         """Return the overlaps of the objects that two boolean arrays, (T,) and (D,), name: those of one class."""

@@ -165,7 +165,7 @@ class Panoptic:
         if overlaps.shared_rim is None:
             self._boundary = False
         else:
-            lesser = np.minimum(iou, _rim_iou(overlaps))
+            lesser = np.minimum(iou, overlaps.rim_iou())
             both = _matches(overlaps, *kinds, lesser)
             _, kind, part = _events(overlaps, kinds, both, dropped, lesser)
             np.add.at(by_class[:, BOUNDARY : BOUNDARY + 4], kind, part)
@@ -280,15 +280,6 @@ def _void(overlaps: Overlaps) -> Floats:
     known = np.bincount(overlaps.found_index, overlaps.shared, minlength=count)[:count]
     void: Floats = overlaps.found.area - known
     return void
-
-
-def _rim_iou(overlaps: Overlaps) -> Floats:
-    """Return the IoU (P,) of the bands of each pair; 1 where neither has one."""
-    assert overlaps.shared_rim is not None, "the bands were measured"
-    true, found = overlaps.true.rim[overlaps.true_index], overlaps.found.rim[overlaps.found_index]
-    union = true + found - overlaps.shared_rim
-    ratio: Floats = np.divide(overlaps.shared_rim, union, out=np.ones(len(union)), where=union > 0)
-    return ratio
 
 
 def _matches(overlaps: Overlaps, true_class: Ints, found_class: Ints, iou: Floats) -> Flags:

@@ -126,6 +126,18 @@ def test_by_hand() -> None:
     assert np.isnan(things.boundary_pq)
 
 
+def test_an_iou_of_exactly_one_half_is_no_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = _overlaps((0, 0, 5), true=[10], found=[5])
+
+    def at_least(overlaps: Overlaps, true_class: np.ndarray, found_class: np.ndarray, iou: np.ndarray) -> np.ndarray:
+        return iou >= 0.5
+
+    assert not Panoptic([True]).update(half, [0], [0]).any()
+    assert Panoptic([True]).update(replace(half, shared=np.array([5.1]), found=objects([5.1])), [0], [0]).any()
+    monkeypatch.setattr(module, "_matches", at_least)  # twin
+    assert Panoptic([True]).update(half, [0], [0]).all()
+
+
 def test_the_mean_of_pq_is_no_product() -> None:
     made = Panoptic([True, True])
     made.update(_overlaps((0, 0, 6), true=[10, 9, 9], found=[6]), [0, 1, 1], [0])
