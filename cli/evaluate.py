@@ -1,4 +1,4 @@
-"""`landseg evaluate`: how good a class raster is, or objects are."""
+"""`landseg evaluate`: how good a class raster is, or objects or panoptic maps are."""
 
 import math
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from . import console, objects, options, panels
 
 if TYPE_CHECKING:
     from landseg.evaluation.objects.result import ObjectEvaluation
+    from landseg.evaluation.panoptic.result import PanopticEvaluation
     from landseg.evaluation.result import Evaluation
     from landseg.metrics.seam import Seam
 
@@ -22,8 +23,9 @@ def command(
         list[str],
         typer.Argument(
             metavar="PREDICTION... TRUTH",
-            help="Class rasters, or a folder of them; or objects: polygons, a raster of ids, COCO's results. Last "
-            "the truth: label rasters or a vector file; ids or COCO's ground truth.",
+            help="Class rasters, or a folder of them; or objects: polygons, a raster of ids, COCO's results; or a "
+            "folder of COCO's panoptic maps. Last the truth: label rasters or a vector file; ids or COCO's ground "
+            "truth; panoptic maps.",
         ),
     ],
     aoi: options.AoiText = None,
@@ -46,6 +48,14 @@ def command(
     ] = 1000,
     areas: objects.Areas = "",
     score: objects.JudgedScore = 0.0,
+    ids: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--ids",
+            metavar="IDS TRUE_IDS",
+            help="Rasters of ids of the prediction and the truth, which make both panoptic maps.",
+        ),
+    ] = None,
     classes: options.Classes = None,
     ignore: options.Ignore = None,
     layer: options.Layer = None,
@@ -92,7 +102,7 @@ def command(
     """Measure how well class rasters, or objects, agree with the truth.
 
     Prints IoU, F1, precision, recall, areas and boundary measures, with 95 % intervals; of objects AP, F1, PQ, and
-    how many were merged, split, missed and invented.
+    how many were merged, split, missed and invented; of panoptic maps PQ, SQ and RQ of things and stuff.
     """
     from landseg.evaluate import evaluate
     from landseg.geo.vectors.names import with_layer
@@ -116,6 +126,7 @@ def command(
             samples=samples,
             areas=areas,
             score=score,
+            ids=ids,
             csv=csv,
             report=report,
             image=image,
@@ -126,10 +137,13 @@ def command(
     console.show(found.to_json(), as_json=as_json, text=result_lines(found))
 
 
-def result_lines(found: "Evaluation | ObjectEvaluation") -> Iterator[str]:
-    """Return the figures of classes or of objects, a line each."""
+def result_lines(found: "Evaluation | ObjectEvaluation | PanopticEvaluation") -> Iterator[str]:
+    """Return the figures of classes, of objects or of panoptic maps, a line each."""
     from landseg.evaluation.objects.result import ObjectEvaluation
+    from landseg.evaluation.panoptic.result import PanopticEvaluation
 
+    if isinstance(found, PanopticEvaluation):
+        return panoptic_lines(found)
     return object_lines(found) if isinstance(found, ObjectEvaluation) else lines(found)
 
 
@@ -172,6 +186,46 @@ def _object_table(found: "ObjectEvaluation") -> Iterator[str]:
         counts = (f.true_count, f.found_count, f.found, f.merged, f.split, f.missed, f.invented)
         shares = " ".join(f"{number(value):>5}" for value in (f.ap50, f.f1, f.pq))
         yield f"  {one.name:<{width}}  {shares} " + " ".join(f"{count:>7,}" for count in counts)
+
+
+def panoptic_lines(found: "PanopticEvaluation") -> Iterator[str]:
+    """Yield the figures of panoptic maps, a line each, a table of the classes, and what is known of things."""
+    from landseg.evaluation.panoptic.result import GROUPS
+    from landseg.report.panoptic_figures import border_text, group_rows, thing_lines
+
+    images = f" ({counted(found.images, 'image')})" if found.images > 1 else ""
+    yield f"{found.prediction} against {found.target}{images}"
+    yield f"  {'':<11} " + " ".join(f"{group:>6}" for group in GROUPS)
+    for title, values, ends in group_rows(found):
+        group = next((one for one in GROUPS if one in ends), None)
+        between = "" if group is None else f"{_between(ends[group])} ({group})"
+        remark = f"   bands of {found.boundary}" if title.startswith("boundary") else ""
+        yield f"  {title:<11} " + " ".join(f"{number(value):>6}" for value in values) + between + remark
+    yield f"  {'classes':<11} " + " ".join(f"{found.groups[group].classes:>6}" for group in GROUPS)
+    yield ""
+    yield from _panoptic_table(found)
+    for one in found.classes:
+        if one.thing and not math.isnan(one.figures.pq):
+            yield ""
+            yield f"  {one.name}"
+            yield from (f"    {line}" for line in thing_lines(one, found.unit))
+    if (border := border_text(found)) is not None:
+        yield f"  {border}"
+    yield ""
+    yield from (f"  {note}" for note in found.notes)
+
+
+def _panoptic_table(found: "PanopticEvaluation") -> Iterator[str]:
+    from landseg.evaluation.panoptic.result import kind_of
+
+    width = max(5, *(len(one.name) for one in found.classes))
+    names = ("matched", "wrong", "missed")
+    yield f"  {'class':<{width}}  {'kind':<5} {'PQ':>5} {'SQ':>5} {'RQ':>5} " + " ".join(f"{n:>7}" for n in names)
+    for one in found.classes:
+        f = one.figures
+        shares = " ".join(f"{number(value):>5}" for value in (f.pq, f.sq, f.rq))
+        counts = " ".join(f"{count:>7,}" for count in (f.tp, f.fp, f.fn))
+        yield f"  {one.name:<{width}}  {kind_of(one)} {shares} {counts}"
 
 
 def lines(found: "Evaluation") -> Iterator[str]:

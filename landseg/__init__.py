@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from landseg.evaluation.area_table import Areas
     from landseg.evaluation.calibration import Calibration
     from landseg.evaluation.objects.result import ObjectComparison, ObjectEvaluation
+    from landseg.evaluation.panoptic.result import PanopticEvaluation
     from landseg.evaluation.result import Comparison, Evaluation
     from landseg.inference.prediction import Prediction, Predictions
     from landseg.inference.verification import Verification
@@ -82,6 +83,7 @@ _LAZY = {
     "landseg.evaluation.area_table": "Areas",
     "landseg.evaluation.calibration": "Calibration",
     "landseg.evaluation.objects.result": "ObjectComparison ObjectEvaluation",
+    "landseg.evaluation.panoptic.result": "PanopticEvaluation",
     "landseg.evaluation.result": "Comparison Evaluation",
     "landseg.inference.prediction": "Prediction Predictions",
     "landseg.inference.verification": "Verification",
@@ -103,11 +105,11 @@ _HOMES = {name: home for home, names in _LAZY.items() for name in names.split()}
 __all__ = [
     "Areas", "Band", "BandError", "Calibration", "Card", "ClassError", "ClassMap", "Comparison", "DataReport",
     "Description", "Evaluation", "Export", "FieldReport", "GridError", "LandClass", "LandsegError", "Model",
-    "ModelError", "ObjectComparison", "ObjectEvaluation", "OutputError", "PlanError", "Prediction", "Predictions",
-    "RasterError", "Rasterization", "Refinement", "ResumeError", "TrainingError", "TrainingResult", "VectorError",
-    "Verification", "Viewer", "__version__", "areas", "calibrate", "compare", "describe", "effective_field",
-    "evaluate", "export", "inspect_data", "load_model", "predict", "rasterize", "read_card", "refine", "save_model",
-    "train", "verify", "view",
+    "ModelError", "ObjectComparison", "ObjectEvaluation", "OutputError", "PanopticEvaluation", "PlanError",
+    "Prediction", "Predictions", "RasterError", "Rasterization", "Refinement", "ResumeError", "TrainingError",
+    "TrainingResult", "VectorError", "Verification", "Viewer", "__version__", "areas", "calibrate", "compare",
+    "describe", "effective_field", "evaluate", "export", "inspect_data", "load_model", "predict", "rasterize",
+    "read_card", "refine", "save_model", "train", "verify", "view",
 ]  # fmt: skip
 
 

@@ -36,6 +36,7 @@ def compare(
     from landseg.evaluation.objects.sides import are_objects
     from landseg.evaluation.options import CompareOptions
     from landseg.evaluation.pairs import check_not_read
+    from landseg.evaluation.panoptic.sides import refuse_panoptic
     from landseg.report.comparison import comparison_csv
     from landseg.report.files import check_text_files, text_part
     from landseg.report.html.comparison import comparison_html
@@ -45,6 +46,7 @@ def compare(
     check_text_files(wanted.csv, wanted.report, overwrite=wanted.overwrite)
     if len(maps) < 2:
         raise ClassError("one prediction has nothing to be compared with: name two or more, then the truth")
+    refuse_panoptic([*maps, *truth], wanted)
     if are_objects(maps, truth, wanted):
         return _compare_objects(maps, truth[0], wanted)
     refuse_other_order(maps, truth)

@@ -1,4 +1,4 @@
-"""`landseg evaluate`: a class raster, or objects, against the truth, in figures with their intervals."""
+"""`landseg evaluate`: class rasters, objects or panoptic maps against the truth, in figures with their intervals."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from landseg.geo.rasters.address import Files, file_names
 if TYPE_CHECKING:
     from landseg.evaluation.objects.result import ObjectEvaluation
     from landseg.evaluation.options import EvaluateKeywords, EvaluateOptions
+    from landseg.evaluation.panoptic.result import PanopticEvaluation
     from landseg.evaluation.result import Evaluation
 
 __all__ = ["evaluate"]
 
 
-def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeywords]) -> Evaluation | ObjectEvaluation:
-    """Measure how well class rasters, or objects, agree with the truth.
+def evaluate(
+    prediction: Files, target: Files, **options: Unpack[EvaluateKeywords]
+) -> Evaluation | ObjectEvaluation | PanopticEvaluation:
+    """Measure how well class rasters, objects or panoptic maps agree with the truth.
 
     Args:
         prediction: a class raster, several, or a folder of them: paths, or datasets that rasterio has open. Or
-            objects: a vector file, a raster of ids, or COCO's results.
+            objects: a vector file, a raster of ids, or COCO's results. Or panoptic maps: a folder in COCO's format,
+            or a class raster whose ids are in the option ``ids``.
         target: the truth: label rasters on any grid, a folder of them, or a vector file. Of objects: a vector file,
-            a raster of ids, or COCO's ground truth.
+            a raster of ids, or COCO's ground truth. Of panoptic maps: as the prediction.
         **options: the fields of `landseg.evaluation.options.EvaluateOptions`, by name.
 
     Raises:
@@ -35,6 +39,7 @@ def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeyword
     from landseg.evaluation.objects.sides import are_objects
     from landseg.evaluation.options import EvaluateOptions
     from landseg.evaluation.pairs import check_not_read, count, open_pairs, unused_targets
+    from landseg.evaluation.panoptic.sides import are_panoptic
     from landseg.labels.pairing import named
     from landseg.report.figures_csv import csv_text
     from landseg.report.files import check_text_files, text_part
@@ -48,6 +53,8 @@ def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeyword
         raise OutputError("--image is for the map of a report; name one with --report FILE.html")
     if wanted.errors is not None:
         check_local(wanted.errors)
+    if are_panoptic(ours, truth, wanted):
+        return _evaluate_panoptic(ours[0], truth[0], wanted)
     if are_objects(ours, truth, wanted):
         return _evaluate_objects(ours, truth[0], wanted)
     names = (named(ours), named(truth))
@@ -96,4 +103,21 @@ def _evaluate_objects(prediction: list[str], target: str, wanted: EvaluateOption
         texts += [] if wanted.report is None else [(wanted.report, object_html(pair, found, detections, wanted))]
         if parts := [text_part(stack, *text) for text in texts]:
             publish(parts)
+    return found
+
+
+def _evaluate_panoptic(prediction: str, target: str, wanted: EvaluateOptions) -> PanopticEvaluation:
+    """Measure how well panoptic maps agree with the truth; see `evaluate`."""
+    from landseg.evaluation.panoptic.figures import evaluate_panoptic
+    from landseg.evaluation.panoptic.sides import open_panoptic
+    from landseg.geo.rasters.address import label
+    from landseg.report.files import text_part
+    from landseg.report.panoptic_figures import panoptic_csv
+    from landseg.runtime.replacement import publish
+
+    pair = open_panoptic(prediction, target, wanted)
+    found = evaluate_panoptic(pair, wanted, names=(label(prediction), label(target)))
+    if wanted.csv is not None:
+        with ExitStack() as stack:
+            publish([text_part(stack, wanted.csv, panoptic_csv(found))])
     return found

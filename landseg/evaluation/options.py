@@ -47,6 +47,7 @@ class EvaluateKeywords(CompareKeywords, total=False):
     probs: Files | None
     image: Files | None
     errors: File | None
+    ids: Sequence[File] | None
 
 
 class CalibrateKeywords(TruthKeywords, total=False):
@@ -76,6 +77,18 @@ def _sizes(value: Any) -> tuple[float, ...]:
     if list(sizes) != sorted(set(sizes)) or not all(0 < size < math.inf for size in sizes):
         raise PlanError(f"areas {value!r}: expected square metres in ascending order, such as 50,500")
     return sizes
+
+
+def _two_files(value: Any) -> tuple[str, str]:
+    """Return the rasters of ids of a prediction and of its truth.
+
+    Raises:
+        PlanError: they are not two.
+    """
+    names = file_names(value)
+    if len(names) != 2:
+        raise PlanError(f"ids {value!r}: expected two rasters of ids, that of the prediction and that of the truth")
+    return names[0], names[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +139,7 @@ class EvaluateOptions(TruthOptions):
             predictions a folder, or several files, named as the predictions are.
         image: imagery that was predicted, for the report's map; for several predictions as ``probs``.
         errors: file for a class raster of the pixels that are right and wrong; for several predictions a folder.
+        ids: rasters of ids of the prediction and of the truth, which make panoptic maps of the two class rasters.
     """
 
     boundary: Distance | None = _FEW
@@ -140,6 +154,7 @@ class EvaluateOptions(TruthOptions):
     probs: list[str] | None = None
     image: list[str] | None = None
     errors: str | None = None
+    ids: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -160,6 +175,7 @@ class EvaluateOptions(TruthOptions):
         "probs": _optional(file_names),
         "image": _optional(file_names),
         "errors": _optional(file_name),
+        "ids": _optional(_two_files),
     }
 
 

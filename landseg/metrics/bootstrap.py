@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.metrics.confusion import pairs
-from landseg.metrics.tiles import Tiles
+from landseg.metrics.tiles import SPATIAL_LEVELS, Tiles
 
 Replicates = NDArray[np.float64]
 
@@ -72,6 +72,20 @@ class Blocks:
         """Return the confusion matrix of all blocks together, (K, K + 1)."""
         total: NDArray[np.int64] = self.tiles.stacked().sum(0)
         return total
+
+
+def number_blocks(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the number (N,) of the block of each cell (N, 3) of raster, row and column: at most `BLOCKS` blocks.
+
+    With more of them four cells become one, as squares do in `landseg.metrics.tiles`.
+    """
+    level = 0
+    while True:
+        unique, index = np.unique(cells, axis=0, return_inverse=True)
+        if len(unique) <= BLOCKS:
+            return np.asarray(index, np.int64).reshape(-1)
+        cells = cells >> ([0, 1, 1] if level < SPATIAL_LEVELS else [1, 0, 0])
+        level += 1
 
 
 def draws(blocks: int, *, count: int = 1000, seed: int = 0, columns: int = 1) -> Iterator[NDArray[np.int64]]:

@@ -9,11 +9,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from landseg.metrics.bootstrap import BLOCKS, draws, interval
+from landseg.metrics.bootstrap import draws, interval, number_blocks
 from landseg.metrics.matching import Verdict, by_score, match, verdicts
 from landseg.metrics.overlaps import Flags, Floats, Ints, Overlaps
 from landseg.metrics.ranking import ASIDE, IOUS, WRONG, Image, Ranking, Rule, average_precision, rank
-from landseg.metrics.tiles import SPATIAL_LEVELS
 
 MATCHES = np.array([*IOUS, np.nextafter(0.5, 1)])
 """The thresholds of AP, and the one of panoptic quality: an IoU above 0.5."""
@@ -252,7 +251,7 @@ class Detection:
         """
         cells, counts = self._cells(ranking)
         index = np.zeros(len(counts), np.int64)
-        index[counts] = _numbered(cells[counts])
+        index[counts] = number_blocks(cells[counts])
         return index[: len(ranking.judged)], index[len(ranking.judged) :]
 
     def _cells(self, ranking: Ranking) -> tuple[Ints, Flags]:
@@ -290,7 +289,7 @@ def differences(
             raise ValueError("paired differences need one truth, in the same places")
     every, flags = np.concatenate(cells), np.concatenate(counts)
     index = np.zeros(len(every), np.int64)
-    index[flags] = _numbered(every[flags])
+    index[flags] = number_blocks(every[flags])
     parts = np.split(index, np.cumsum([len(one) for one in cells])[:-1])
     blocks = int(index.max(initial=-1)) + 1
     points, drawn = [], []
@@ -314,17 +313,6 @@ def _f1_and_ap50(ranking: Ranking, score: float, sides: tuple[Ints, Ints], block
     sums = _hits(ranking, score, *sides, max(1, blocks))
     f1 = _ratios(weights @ sums[:blocks])["f1"]
     return np.stack([f1, _precisions(ranking, weights, *sides, rows=1)["ap50"]])
-
-
-def _numbered(cells: Ints) -> Ints:
-    """Return the number (N,) of the block of each cell (N, 3) of raster, row and column: at most `BLOCKS` blocks."""
-    level = 0
-    while True:
-        unique, index = np.unique(cells, axis=0, return_inverse=True)
-        if len(unique) <= BLOCKS:
-            return np.asarray(index, np.int64).reshape(-1)
-        cells = cells >> ([0, 1, 1] if level < SPATIAL_LEVELS else [1, 0, 0])
-        level += 1
 
 
 def _means(ranking: Ranking, limit: int | None = None) -> tuple[float, float]:

@@ -109,20 +109,26 @@ class Overlaps:
         ratio: Floats = self.shared / np.where(self.true.ignored[self.true_index], found, union)
         return ratio
 
-    def boundary_iou(self) -> Floats:
-        """Return for each pair, (P,), the lesser of `iou` and the IoU of the two bands along the outlines.
-
-        `iou` stays where the truth is ignored, and where neither object has a band.
+    def rim_iou(self) -> Floats:
+        """Return the IoU of the two bands along the outlines for each pair, (P,); 1 where neither object has a band.
 
         Raises:
             ValueError: the bands were not measured.
         """
         if self.shared_rim is None:
             raise ValueError("the bands along the outlines were not measured: count with a width")
-        whole = self.iou()
         union = self.true.rim[self.true_index] + self.found.rim[self.found_index] - self.shared_rim
-        rims = np.divide(self.shared_rim, union, out=np.ones_like(whole), where=union > 0)
-        return np.where(self.true.ignored[self.true_index], whole, np.minimum(whole, rims))
+        ratio: Floats = np.divide(self.shared_rim, union, out=np.ones(len(union)), where=union > 0)
+        return ratio
+
+    def boundary_iou(self) -> Floats:
+        """Return for each pair, (P,), the lesser of `iou` and `rim_iou`; `iou` where the truth is ignored.
+
+        Raises:
+            ValueError: the bands were not measured.
+        """
+        whole = self.iou()
+        return np.where(self.true.ignored[self.true_index], whole, np.minimum(whole, self.rim_iou()))
 
     def only(self, true: Flags, found: Flags) -> Overlaps:
         """Return the overlaps of the objects that two boolean arrays, (T,) and (D,), name: those of one class."""
@@ -165,10 +171,14 @@ class IdCounts:
         found: NDArray[np.integer[Any]],
         *,
         valid: Flags | None = None,
+        known: Flags | None = None,
         core: tuple[slice, slice] = WHOLE,
         at: tuple[int, int] = (0, 0),
     ) -> None:
         """Count two rasters of ids (H, W), or the core of a window whose first pixel is at row and column ``at``.
+
+        Pixels that are not ``known`` count as all others do, but no band begins or lies there: so does the void of
+        panoptic maps, of which nothing says whether an object ends beside it.
 
         The arrays of a window reach `width` pixels beyond its core, but not beyond the raster. Then cores that
         partition a raster give the counts of the whole raster.
@@ -181,7 +191,8 @@ class IdCounts:
         if not sides[0].shape == sides[1].shape == inside.shape:
             shapes = f"{truth.shape}, {found.shape} and {inside.shape}"
             raise ValueError(f"expected true ids, found ids and validity of one shape, got {shapes}")
-        rims = [self._rim(ids, inside)[core] for ids in sides]
+        told = inside if known is None else inside & known
+        rims = [self._rim(ids, told)[core] for ids in sides]
         # The state of a pixel: its place in a rim or outside, so that equal pixels in a row are counted at once.
         state = np.where(inside[core], rims[0] + 2 * rims[1], 4)
         first = [at[axis] + core[axis].indices(truth.shape[axis])[0] for axis in (0, 1)]

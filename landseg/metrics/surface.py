@@ -147,7 +147,7 @@ class SurfaceDice:
             inside = around == index
             if not inside.any():
                 continue
-            kinds = _pieces(inside)
+            kinds = pieces_of(inside)
             within = (close >> near.dtype.type(index - first)) & near.dtype.type(1)
             self.pieces[side, index, :, 0] += kinds.sum(1)
             self.pieces[side, index, :, 1] += kinds[:, within != 0].sum(1)
@@ -265,7 +265,7 @@ def _planes(
     return planes
 
 
-def _pieces(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
+def pieces_of(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the pieces of outline at corners, (3, N), from four booleans (4, N): True inside the object.
 
     One or three of four inside: a half-pixel diagonal. Two side by side: a piece along their row; one above the

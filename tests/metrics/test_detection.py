@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from landseg.metrics import bootstrap
 from landseg.metrics import detection as module
 from landseg.metrics.detection import FIGURES, Detection, DetectionFigures
 from landseg.metrics.matching import Verdict
@@ -341,11 +342,11 @@ def test_a_hit_is_of_the_block_of_its_truth(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_above_the_limit_four_blocks_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCKS", 3)
+    monkeypatch.setattr(bootstrap, "BLOCKS", 3)
     cells = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 2, 0], [1, 0, 0]])
-    assert module._numbered(cells).tolist() == [0, 0, 0, 1, 2]
+    assert bootstrap.number_blocks(cells).tolist() == [0, 0, 0, 1, 2]
     many = np.stack([np.arange(9), np.zeros(9), np.zeros(9)], 1).astype(np.int64)
-    assert len(set(module._numbered(many).tolist())) <= 3  # rasters join
+    assert len(set(bootstrap.number_blocks(many).tolist())) <= 3  # rasters join
 
 
 def test_a_weight_of_two_is_two_detections() -> None:

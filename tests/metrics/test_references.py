@@ -7,10 +7,14 @@ import pytest
 import torch
 from sklearn.metrics import cohen_kappa_score, f1_score, jaccard_score, precision_score, recall_score
 from torchmetrics.classification import MulticlassCalibrationError, MulticlassJaccardIndex
+from torchmetrics.detection import PanopticQuality
 
 from landseg.metrics import figures
 from landseg.metrics.calibration import ReliabilityCounts
 from landseg.metrics.confusion import pairs
+from landseg.metrics.overlaps import IdCounts
+from landseg.metrics.panoptic import Panoptic
+from tests.parts.reference_panoptic import Side, random_pair
 
 
 def _random(seed: int, classes: int, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -80,3 +84,46 @@ def test_calibration_error_equals_torchmetrics() -> None:
     assert ours.compute().ece == pytest.approx(want, abs=1e-6)
     ours.update(probs, np.where(target == 255, 0, target))  # twin: void counted
     assert ours.compute().ece != pytest.approx(want, abs=1e-6)
+
+
+def _panoptic_tensor(side: Side) -> torch.Tensor:
+    """Return class and id (1, h, w, 2); void is a class of its own."""
+    kinds = np.full(side.ids.shape, 99)
+    for one, kind, _ in side.segments:
+        kinds[side.ids == one] = kind
+    return torch.from_numpy(np.stack([kinds, side.ids], -1)[None])
+
+
+def _panoptic_counts(truth: Side, found: Side, things: tuple[bool, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return PQ, SQ and RQ of each class, (K, 3), by landseg and by torchmetrics."""
+    counts, made = IdCounts(), Panoptic(things)
+    counts.update(truth.ids, found.ids)
+    of = [dict((one, kind) for one, kind, _ in side.segments) for side in (truth, found)]
+    made.update(counts.overlaps(), *([of[side][one] for one in counts.ids()[side].tolist()] for side in (0, 1)))
+    ours = np.array([[one.pq, one.sq, one.rq] for one in made.compute().classes])
+    metric = PanopticQuality(
+        things={k for k, thing in enumerate(things) if thing},
+        stuffs={k for k, thing in enumerate(things) if not thing},
+        allow_unknown_preds_category=True,
+        return_sq_and_rq=True,
+        return_per_class=True,
+    )
+    metric.update(_panoptic_tensor(found), _panoptic_tensor(truth))
+    order = list(metric.cat_id_to_continuous_id)  # things, then stuff
+    theirs = metric.compute().numpy().reshape(-1, 3)[np.argsort(order)]
+    return np.nan_to_num(ours), np.nan_to_num(theirs)
+
+
+def test_panoptic_quality_equals_torchmetrics_where_it_has_no_void_and_the_truth_no_crowd() -> None:
+    things, apart = (True, False, True, False), 0
+    for seed in range(40):
+        truth, found = random_pair(seed, things)
+        truth = Side(truth.ids, [(one, kind, False) for one, kind, _ in truth.segments])
+        whole = Side(np.where(found.ids == 0, 61, found.ids), [*found.segments, (61, 0, False)])
+        if not (whole.ids == 61).any():
+            whole = found
+        ours, theirs = _panoptic_counts(truth, whole, things)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)  # they add up in single precision
+        ours, theirs = _panoptic_counts(truth, found, things)
+        apart += not np.allclose(ours, theirs, atol=1e-6)
+    assert apart > 10  # where the prediction has void

@@ -155,8 +155,8 @@ def _pair(true_ids: Ids, found_ids: Ids, found: Side, true: Side, grid: Grid, op
     areas = None if grid.crs is None else PixelAreas(grid)
     overlaps = replace(
         overlaps,
-        true=_sized(overlaps.true, true_ids.beyond(true_at), areas),
-        found=_sized(overlaps.found, found_ids.beyond(found_at), areas),
+        true=with_sizes(overlaps.true, true_ids.beyond(true_at), areas),
+        found=with_sizes(overlaps.found, found_ids.beyond(found_at), areas),
     )
     names = [
         None if isinstance(side, str) or side.classes is None else [side.classes[one - 1] for one in at]
@@ -182,7 +182,7 @@ def _pair(true_ids: Ids, found_ids: Ids, found: Side, true: Side, grid: Grid, op
 
 
 def count_ids(
-    true: Ids, found: Ids, grid: Grid, aoi: Aoi | None, *, width: int, options: EvaluateOptions
+    true: Ids, found: Ids, grid: Grid, aoi: Aoi | None, *, width: int, options: EvaluateOptions, void: bool = False
 ) -> IdCounts:
     """Return the pixels that the ids of two sides share, counted in strips by several threads.
 
@@ -193,6 +193,7 @@ def count_ids(
         aoi: the part that counts; None: all of it.
         width: of the bands along outlines, in pixels; 0 for none.
         options: threads, and whether progress is shown.
+        void: whether nothing is known of pixels without an object of the truth, as in panoptic maps.
     """
     total = IdCounts(width)
 
@@ -201,7 +202,8 @@ def count_ids(
         (ours, there), (theirs, known) = true.read(rect), found.read(rect)
         valid = there & known if aoi is None else there & known & inside_of(aoi, rect)
         inside = core.relative_to(rect).slices
-        part.update(ours, theirs, valid=valid, core=inside, at=(rect.top, rect.left))
+        told = ours > 0 if void else None
+        part.update(ours, theirs, valid=valid, known=told, core=inside, at=(rect.top, rect.left))
         return part, core.area
 
     # Objects that reach beyond the area of interest are known to do so: rows and columns around it are read too.
@@ -212,7 +214,7 @@ def count_ids(
     return total
 
 
-def _sized(side: Objects, beyond: Floats, areas: PixelAreas | None) -> Objects:
+def with_sizes(side: Objects, beyond: Floats, areas: PixelAreas | None) -> Objects:
     """Return objects with sizes in square metres; those that lie beyond the raster by more than half are ignored."""
     made = replace(side, ignored=side.ignored | (side.area < beyond))
     if areas is None or not len(side):

@@ -49,7 +49,7 @@ def are_objects(prediction: Sequence[str], target: Sequence[str], options: Evalu
                 f"{label(target[0])} holds ids of objects, {label(prediction[0])} none: name the ids or the polygons "
                 "that were predicted (predict --instances, --polygons), or a truth of classes"
             )
-        _refuse_given(options, _OF_OBJECTS, "objects, and the prediction holds classes")
+        refuse_given(options, _OF_OBJECTS, "objects, and the prediction holds classes")
         return False
     if not all(objects):
         mine, other = (label(prediction[objects.index(kind)]) for kind in (True, False))
@@ -57,7 +57,7 @@ def are_objects(prediction: Sequence[str], target: Sequence[str], options: Evalu
         raise ClassError(
             f"{mine} {what}, {other} holds classes: expected predictions of one kind; the truth comes last"
         )
-    _refuse_given(options, _NOT_OF_OBJECTS, "rasters of classes, and the prediction holds objects")
+    refuse_given(options, _NOT_OF_OBJECTS, "rasters of classes, and the prediction holds objects")
     if len(target) > 1:
         raise ClassError(f"{counted(len(target), 'file')} of truth for objects: name one")
     return True
@@ -142,7 +142,8 @@ def _raster_of_ids(path: str, *, tagged: Callable[[], bool]) -> bool:
         file.close()
 
 
-def _refuse_given(options: EvaluateOptions, names: Sequence[str], of: str) -> None:
+def refuse_given(options: EvaluateOptions, names: Sequence[str], of: str) -> None:
+    """Raise LandsegError if a named option is not as it is by default; the message says what it is for."""
     usual = {field.name: field.default for field in fields(options)}
     for name in names:
         if getattr(options, name) != usual[name]:
