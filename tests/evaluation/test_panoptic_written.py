@@ -47,4 +47,6 @@ def test_folder_and_rasters_have_the_same_figures(tmp_path: Path, write_raster: 
     by_rasters = evaluated(found, plain, ids=[found_ids, true_ids])
     for group, one in by_folder.groups.items():
         assert one == by_rasters.groups[group]
-    assert 0.05 < by_folder.groups["things"].pq < 1 and sum(one.figures.tp for one in by_folder.classes if one.thing) > 5
+    assert (
+        0.05 < by_folder.groups["things"].pq < 1 and sum(one.figures.tp for one in by_folder.classes if one.thing) > 5
+    )
