@@ -48,7 +48,7 @@ def compare(
         raise ClassError("one prediction has nothing to be compared with: name two or more, then the truth")
     refuse_panoptic([*maps, *truth], wanted)
     if are_objects(maps, truth, wanted):
-        return _compare_objects(maps, truth[0], wanted)
+        return _compare_objects(maps, truth, wanted)
     refuse_other_order(maps, truth)
     with ExitStack() as stack:
         opened = open_predictions(maps, truth, wanted, stack)
@@ -61,7 +61,7 @@ def compare(
     return found
 
 
-def _compare_objects(predictions: Sequence[str], target: str, wanted: CompareOptions) -> ObjectComparison:
+def _compare_objects(predictions: Sequence[str], target: Sequence[str], wanted: CompareOptions) -> ObjectComparison:
     """Measure several predictions of objects against one truth; see `compare`."""
     from landseg.errors import OutputError
     from landseg.evaluation.objects.comparison import compare_objects
@@ -76,7 +76,7 @@ def _compare_objects(predictions: Sequence[str], target: str, wanted: CompareOpt
             "--report of compare is for class rasters: evaluate each prediction of objects with --report"
         )
     if wanted.csv is not None:
-        refuse_inputs([wanted.csv], files_read([*predictions, target]))
+        refuse_inputs([wanted.csv], files_read([*predictions, *target]))
     found = compare_objects(predictions, target, wanted)
     if wanted.csv is not None:
         with ExitStack() as stack:

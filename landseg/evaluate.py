@@ -56,7 +56,7 @@ def evaluate(
     if are_panoptic(ours, truth, wanted):
         return _evaluate_panoptic(ours[0], truth[0], wanted)
     if are_objects(ours, truth, wanted):
-        return _evaluate_objects(ours, truth[0], wanted)
+        return _evaluate_objects(ours, truth, wanted)
     names = (named(ours), named(truth))
     with ExitStack() as stack:
         pairs = open_pairs(ours, truth, wanted, stack)
@@ -80,24 +80,21 @@ def evaluate(
     return found
 
 
-def _evaluate_objects(prediction: list[str], target: str, wanted: EvaluateOptions) -> ObjectEvaluation:
+def _evaluate_objects(prediction: list[str], target: list[str], wanted: EvaluateOptions) -> ObjectEvaluation:
     """Measure how well objects agree with the truth; see `evaluate`."""
-    from landseg.errors import ClassError
     from landseg.evaluation.objects.figures import evaluate_objects
     from landseg.evaluation.objects.sides import files_read, open_objects
-    from landseg.geo.rasters.address import label
+    from landseg.labels.pairing import named
     from landseg.report.files import text_part
     from landseg.report.html.objects import object_html
     from landseg.report.object_figures import objects_csv
     from landseg.runtime.replacement import publish
     from landseg.runtime.target_checks import refuse_inputs
 
-    if len(prediction) > 1:
-        raise ClassError(f"{len(prediction)} predictions of objects: evaluate them one by one, or use compare")
     outputs = [path for path in (wanted.csv, wanted.report) if path is not None]
-    refuse_inputs(outputs, files_read([prediction[0], target, *(wanted.image or [])]))
-    pair = open_objects(prediction[0], target, wanted)
-    found, detections = evaluate_objects(pair, wanted, names=(label(prediction[0]), label(target)))
+    refuse_inputs(outputs, files_read([*prediction, *target, *(wanted.image or [])]))
+    pair = open_objects(prediction, target, wanted)
+    found, detections = evaluate_objects(pair, wanted, names=(named(prediction), named(target)))
     with ExitStack() as stack:
         texts = [] if wanted.csv is None else [(wanted.csv, objects_csv(found))]
         texts += [] if wanted.report is None else [(wanted.report, object_html(pair, found, detections, wanted))]

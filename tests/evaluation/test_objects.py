@@ -140,7 +140,7 @@ def test_polygons_beyond_the_raster_are_ignored(tmp_path: Path) -> None:
 def test_boundary_ap_of_polygons_is_that_of_their_bands(tmp_path: Path) -> None:
     truth = vector(tmp_path / "t.gpkg", [(0, 0, 10, 10)])
     prediction = vector(tmp_path / "p.gpkg", [(0, 0, 10, 9.5)], score=[1.0])
-    pair = open_objects(str(prediction), str(truth), EvaluateOptions.of({"boundary": "1m"}, verb="evaluate"))
+    pair = open_objects([str(prediction)], [str(truth)], EvaluateOptions.of({"boundary": "1m"}, verb="evaluate"))
     overlaps = pair.images[0].overlaps
     true, found = 100 - 64, 95 - 8 * 7.5
     shared = found - 8 * 0.5 + 0  # the band at the lower edge of the prediction begins half a metre higher
@@ -219,7 +219,7 @@ def test_strips_of_any_height_give_the_same_overlaps(tmp_path: Path, monkeypatch
     options = EvaluateOptions.of({"boundary": "3px"}, verb="evaluate")
 
     def overlaps() -> list[Any]:
-        one = open_objects(str(ids), str(truth), options).images[0].overlaps
+        one = open_objects([str(ids)], [str(truth)], options).images[0].overlaps
         return [one.shared, one.shared_rim, one.true.area, one.true.rim, one.found.rim, one.true.place]
 
     whole = overlaps()

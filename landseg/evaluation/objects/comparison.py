@@ -14,21 +14,22 @@ from landseg.evaluation.objects.sides import open_objects
 from landseg.evaluation.options import EvaluateOptions
 from landseg.evaluation.result import Difference
 from landseg.geo.rasters.address import label
+from landseg.labels.pairing import named
 from landseg.metrics.detection import Detection, differences
 
 
-def compare_objects(predictions: Sequence[str], target: str, options: EvaluateOptions) -> ObjectComparison:
+def compare_objects(predictions: Sequence[str], target: Sequence[str], options: EvaluateOptions) -> ObjectComparison:
     """Return the evaluation of each prediction, and the differences of all but the first to the first.
 
     Raises:
         LandsegError: as `open_objects`, or predictions that lie on different pixels or have different classes.
     """
-    pairs = [open_objects(path, target, options) for path in predictions]
+    pairs = [open_objects([path], target, options) for path in predictions]
     names = [label(path) for path in predictions]
     for pair, name in zip(pairs[1:], names[1:], strict=True):
         _check_same(pairs[0], pair, names[0], name)
     made = [
-        evaluate_objects(pair, options, names=(name, label(target))) for pair, name in zip(pairs, names, strict=True)
+        evaluate_objects(pair, options, names=(name, named(target))) for pair, name in zip(pairs, names, strict=True)
     ]
     scored = [pair.scored for pair in pairs]
     f1: list[dict[str, Difference]] = [{} for _ in pairs[1:]]

@@ -103,7 +103,8 @@ def common_classes(
 ) -> tuple[tuple[str, ...], Ints, Ints, list[str]]:
     """Return the names of the classes, the index of each object's class, (T,) and (D,), and notes.
 
-    Where a side has no classes all objects are of one. A class of the prediction alone has figures that mean nothing.
+    Where a side has no classes all objects are of one; a side without objects has those of the other. A class of the
+    prediction alone has figures that mean nothing.
 
     Args:
         true: the class of each object of the truth, or None.
@@ -113,8 +114,9 @@ def common_classes(
     Raises:
         ClassError: the two sides have classes, and none in common.
     """
+    true, found = ([] if not count else side for side, count in zip((true, found), counts, strict=True))
     sides = [None if side is None else sorted(set(side)) for side in (true, found)]
-    if true is None or found is None or not (len(true) and len(found)):
+    if true is None or found is None or not (true or found):
         named = [names for names in sides if names]
         name = named[0][0] if len(named) == 1 and len(named[0]) == 1 else ALL
         notes = []
@@ -123,7 +125,7 @@ def common_classes(
             notes.append(f"only {which} has classes ({shorten_list(named[0], 4)}): all objects count as one class")
         return (name,), np.zeros(counts[0], np.int64), np.zeros(counts[1], np.int64), notes
     names = sorted({*true, *found})
-    if not set(true) & set(found):
+    if true and found and not set(true) & set(found):
         raise ClassError(
             f"prediction and truth have no class in common: {shorten_list(sides[1] or [], 4)} against "
             f"{shorten_list(sides[0] or [], 4)}; name the column of the truth with --class-field"

@@ -14,6 +14,7 @@ from landseg.evaluation.objects.coco import is_coco, pair_coco
 from landseg.evaluation.objects.pair import ObjectPair
 from landseg.evaluation.objects.polygons import pair_polygons
 from landseg.evaluation.objects.rasters import Side, pair_on_pixels
+from landseg.evaluation.objects.scenes import join_scenes, objects_in, paired
 from landseg.evaluation.options import EvaluateOptions
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.raster import RasterFile
@@ -42,7 +43,8 @@ def are_objects(prediction: Sequence[str], target: Sequence[str], options: Evalu
         # Of whole numbers alone nothing says whether they are classes; a table, or a truth that has one, does.
         return _names_classes(options) or any(_is_raster(path) and _has_table(path) for path in target)
 
-    objects = [_holds_objects(path, tagged=tagged) for path in prediction]
+    objects = [_holds_objects(path, tagged=tagged) for one in prediction for path in objects_in(one)]
+    prediction = [path for one in prediction for path in objects_in(one)]
     if not any(objects):
         if len(target) == 1 and _is_raster(target[0]) and _raster_of_ids(target[0], tagged=lambda: True):
             raise ClassError(
@@ -58,17 +60,31 @@ def are_objects(prediction: Sequence[str], target: Sequence[str], options: Evalu
             f"{mine} {what}, {other} holds classes: expected predictions of one kind; the truth comes last"
         )
     refuse_given(options, _NOT_OF_OBJECTS, "rasters of classes, and the prediction holds objects")
-    if len(target) > 1:
-        raise ClassError(f"{counted(len(target), 'file')} of truth for objects: name one")
     return True
 
 
-def open_objects(prediction: str, target: str, options: EvaluateOptions) -> ObjectPair:
-    """Return the objects of a prediction and of its truth, overlaid.
+def open_objects(prediction: Sequence[str], target: Sequence[str], options: EvaluateOptions) -> ObjectPair:
+    """Return the objects of predictions and of their truths, overlaid.
+
+    Args:
+        prediction: a file, or several and folders, one file for each scene.
+        target: the truth: a file, or several and folders, paired by name.
+        options: for both.
 
     Raises:
         LandsegError: a file cannot be read, holds no objects, or the two do not belong together.
     """
+    found = [path for one in prediction for path in objects_in(one)]
+    true = [path for one in target for path in objects_in(one, truth=True)]
+    pairs, notes = paired(found, true)
+    if len(pairs) > 1 and any(is_coco(path) for pair in pairs for path in pair):
+        raise ClassError("COCO's files hold all their images: name one of results and one of ground truth")
+    opened = [_open_pair(*pair, options) for pair in pairs]
+    return join_scenes(opened, [Path(label(one)).name for one, _ in pairs], notes)
+
+
+def _open_pair(prediction: str, target: str, options: EvaluateOptions) -> ObjectPair:
+    """Return the objects of one file and of its truth, overlaid."""
     if is_coco(prediction) or is_coco(target):
         return pair_coco(prediction, target, options)
     found, true = (_open(path, options, truth=truth) for path, truth in ((prediction, False), (target, True)))
@@ -78,8 +94,9 @@ def open_objects(prediction: str, target: str, options: EvaluateOptions) -> Obje
 
 
 def files_read(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the files of names that may name layers."""
-    return [Path(split_layer(path)[0]) for path in paths]
+    """Return the files of names that may name layers, and those in folders."""
+    every = [one for path in paths for truth in (False, True) for one in objects_in(str(path), truth=truth)]
+    return [Path(split_layer(path)[0]) for path in dict.fromkeys(every)]
 
 
 def _open(path: str, options: EvaluateOptions, *, truth: bool) -> Side:
