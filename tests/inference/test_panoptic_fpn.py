@@ -21,6 +21,7 @@ from landseg.models.file import Model, load_model, save_model
 from landseg.models.networks.panoptic_fpn import PanopticFPN
 from landseg.predict import predict
 from landseg.verify import verify
+from tests.parts.coco_panoptic import read_panoptic
 from tests.parts.detectors import (
     GROUND,
     HOUSE,
@@ -31,6 +32,7 @@ from tests.parts.detectors import (
     numbered,
     whole_result,
 )  # fmt: skip
+from tests.parts.panoptic_maps import partition_faults
 from tests.parts.predicting import QUICK, one, read
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -46,7 +48,7 @@ def model() -> Model:
 def test_every_pixel_has_a_class_and_things_have_an_id(model: Model, tmp_path: Path, write_raster: Write) -> None:
     pixels, valid = grey_noise(500, 130), np.ones((500, 130), bool)
     valid[200:230, 40:], valid[:, 120:] = False, False
-    files = {"instances": tmp_path / "ids.tif", "polygons": tmp_path / "p.gpkg"}
+    files = {"instances": tmp_path / "ids.tif", "polygons": tmp_path / "p.gpkg", "panoptic": tmp_path / "pan"}
     made = one(predict(write_raster(pixels, valid=valid), tmp_path / "m.tif", model=model, **files, **QUICK))
     classes, ids = read(tmp_path / "m.tif"), read(tmp_path / "ids.tif")
     expected = whole_result(model, pixels, valid)
@@ -54,9 +56,11 @@ def test_every_pixel_has_a_class_and_things_have_an_id(model: Model, tmp_path: P
     assert (classes != expected["classes"]).mean() < 1e-3 and (ids != numbered(expected["instances"])).mean() < 1e-3
     assert made.counts["instances"] == ids[valid].max() > 20
     assert {1, 2, 3, 7} == set(np.unique(classes[valid]))
-    assert np.array_equal(np.isin(classes, (3, 7)), (ids > 0) & valid)  # things have an id, stuff has none
-    kinds = [set(classes[ids == number].tolist()) for number in range(1, made.counts["instances"] + 1)]
-    assert all(len(kind) == 1 for kind in kinds)
+    assert partition_faults(classes, ids, valid, model.card.classes) == []
+    drawn = read_panoptic(tmp_path / "pan")
+    assert np.array_equal(drawn.values[valid], classes[valid]) and np.array_equal(drawn.ids[valid], ids[valid])
+    faults = partition_faults(classes, np.roll(ids, 1, axis=1), valid, model.card.classes)
+    assert "an object of two classes" in faults  # the twin: ids one column off
     moved = whole_result(model, np.roll(pixels, 1, axis=1), np.roll(valid, 1, axis=0))
     assert (classes != moved["classes"]).mean() > 0.05  # the twin: one row too low
 
