@@ -28,10 +28,11 @@ def verify(sources: Files, *, model: File | Model | None = None, **options: Unpa
     """
     from landseg.inference.match import log_warnings, match_options
     from landseg.inference.options import VerifyOptions
-    from landseg.inference.verification import compare_on_crop, crop_to_verify, window_to_verify
+    from landseg.inference.verification import compare_on_crop, crop_to_verify, refuse_whole_rows, window_to_verify
     from landseg.models.named import named_model
 
     wanted, named = VerifyOptions.of(**options), named_model(model)
+    refuse_whole_rows(named.card)
     with match_options(file_names(sources), named.card, wanted) as matched:
         from landseg.inference.runtimes import engine_of, torch_engine  # not needed to refuse a raster
         from landseg.inference.scope import Scope, refuse_too_large

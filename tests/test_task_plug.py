@@ -280,7 +280,8 @@ def test_what_the_task_does_not_have_is_refused(data: Path) -> None:
 
 
 def test_twin_without_its_line_in_the_table_there_is_no_such_task(data: Path) -> None:
-    sentence = "this landseg has no task 'distance', it has semantic, instances, detections: upgrade landseg"
+    names = "semantic, instances, detections, panoptic"
+    sentence = f"this landseg has no task 'distance', it has {names}: upgrade landseg"
     with pytest.raises(ModelError, match=sentence):
         learned(data)
     path, _ = untrained(data)

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from landseg.dense.losses import LabelSets
     from landseg.dense.objective import LossOptions
 
+COARSEST = 32
+"""Pixels of a unit of the packed output, along each side."""
 _FACTORS = {"p2": 8, "p3": 4, "p4": 2, "p5": 1}  # units of each level along a side of one of the coarsest
 _BESIDE = 15  # channels of a level beside its features: objectness and four differences of three anchors
 _THRESHOLDS = tuple(one.name for one in fields(DetectionOptions))
-_CLAIMED = 16  # bytes of a pixel that a mask may still claim
+_CLAIMED = 18  # bytes of a pixel that a mask may still claim, with its class and whether it has data
 
 
 class DetectionTask(Instances):
@@ -70,31 +72,33 @@ class DetectionTask(Instances):
 
     def __init__(self, classes: ClassMap, options: Mapping[str, Any]) -> None:
         super().__init__(classes, options)
-        others = [number for number in range(len(classes)) if number not in classes.things]
-        if len(others) != 1:
-            raise ModelError(
-                "the task 'detections' needs one class beside those of things, for what is no object, got "
-                f"{len(others)}: add --background NAME, or leave out classes"
-            )
-        self._other = others[0]
+        self.stuff = tuple(number for number in range(len(classes)) if number not in classes.things)
+        self._check_stuff()
         self._thresholds = self._checked()
         self._pyramid: Pyramid | None = None
         self._heads: SecondStage | None = None
 
+    def _check_stuff(self) -> None:
+        """Raise ModelError if the classes that are no things are not as many as the task takes."""
+        if len(self.stuff) != 1:
+            raise ModelError(
+                "the task 'detections' needs one class beside those of things, for what is no object, got "
+                f"{len(self.stuff)}: add --background NAME, or leave out classes"
+            )
+
     def _checked(self) -> DetectionOptions:
         """Return the thresholds; raise ModelError for a value that means nothing."""
-        given = {name: self.options[name] for name in _THRESHOLDS}
         features = self.options["features"]
-        areas = {name: self.options[name] for name in ("min_area_m2", "stuff_area_m2")}
-        for name, value in {**given, "features": features, **areas}.items():
+        for name, value in self.options.items():
             if not is_number(value):
-                raise ModelError(f"option {name} of the task 'detections' is a number, got {value!r}")
+                raise ModelError(f"option {name} of the task {self.name!r} is a number, got {value!r}")
         if features < 1 or features != int(features):
-            raise ModelError(f"option features of the task 'detections' is a whole number from 1, got {features}")
+            raise ModelError(f"option features of the task {self.name!r} is a whole number from 1, got {features}")
+        given = {name: self.options[name] for name in _THRESHOLDS if name in self.options}
         try:
             return DetectionOptions(**{**given, "largest": int(given["largest"])})
         except ValueError as problem:
-            raise ModelError(f"options of the task 'detections': {problem}") from problem
+            raise ModelError(f"options of the task {self.name!r}: {problem}") from problem
 
     @property
     def heads(self) -> Heads:
@@ -114,8 +118,9 @@ class DetectionTask(Instances):
         """Return the task with the levels of a network and its heads, which compute in float32."""
         from landseg.tiling.crop_heads import CropHeads
 
-        if getattr(network, "things", None) != len(self.classes.things):
-            raise ModelError("the network has not as many classes of things as the class table: train it anew")
+        if any(getattr(network, name, None) != count for name, count in self.network_options.items()):
+            names = " and ".join(self.network_options)
+            raise ModelError(f"the network has not as many classes of {names} as the class table: train it anew")
         made = self.with_options({"score": self.options["score"]})
         levels = zip(network.strides, network.offsets, network.anchors, strict=True)
         parts = network.box_head, network.mask_head
@@ -134,7 +139,7 @@ class DetectionTask(Instances):
 
     def loss(self, options: LossOptions, sets: LabelSets, counts: NDArray[np.int64]) -> Loss:
         self.check_loss(options)
-        return partial(_loss, self.classes.things)
+        return partial(box_loss, self.classes.things)
 
     def choose_options(self, given: Mapping[str, Any], examples: Examples) -> tuple[Mapping[str, Any], str]:
         return {}, ""
@@ -146,33 +151,53 @@ class DetectionTask(Instances):
             ModelError: the task is that of no network yet, see `of_network`.
         """
         if self._pyramid is None or self._heads is None:
-            raise ModelError("the task 'detections' finds objects with the heads of a network, and has none")
+            raise ModelError(f"the task {self.name!r} finds objects with the heads of a network, and has none")
         return Detector(self._pyramid, shape, self._heads, self._thresholds)
 
     def bytes_of_column(self) -> float:
         """Return the bytes that a detector keeps for each column of pixels, but for boxes that are not decided."""
         rows = 4 * self._thresholds.largest
-        units = sum((factor / 32) ** 2 for factor in _FACTORS.values())
+        units = sum((factor / COARSEST) ** 2 for factor in _FACTORS.values())
         return float(rows * (4 * self.options["features"] * units + _CLAIMED))
 
     def result(self, output: NDArray[np.float32], valid: NDArray[np.bool_]) -> Arrays:
         """Return the layers "classes" and "instances", each (h, w), and "scores" (n,), of a packed output."""
-        detector = self.detector(valid.shape)
-        labels = np.concatenate([detector.add(output, valid), detector.end()])
+        detector, (maps, others) = self.detector(valid.shape), self.split(output, valid.shape[1])
+        labels = np.concatenate([detector.add(maps, valid), detector.end()])
         found = detector.detections()
         return {
-            "classes": self.class_values(labels, detector.kinds, valid),
+            "classes": self.class_values(labels, detector.kinds, others[: len(labels)], valid),
             "instances": np.where(valid, found.table[labels], np.uint32(NODATA)),
             "scores": found.score,
         }
 
+    def split(self, output: NDArray[np.float32], width: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Return the maps that a detector takes, and the class index of each pixel (rows, width) without an object.
+
+        Args:
+            output: rows of the packed output ``(C, h, w)``; the result may have rows below the raster's last.
+            width: of the raster, in pixels.
+        """
+        rows = output.shape[1] * COARSEST
+        return output, np.full((rows, width), self.stuff[0], np.uint8)
+
     def class_values(
-        self, labels: NDArray[np.uint32], kinds: NDArray[np.int64], valid: NDArray[np.bool_]
+        self,
+        labels: NDArray[np.uint32],
+        kinds: NDArray[np.int64],
+        others: NDArray[np.uint8],
+        valid: NDArray[np.bool_],
     ) -> NDArray[Any]:
-        """Return the values (h, w) of the class raster for labels (h, w), whose class of things ``kinds`` holds."""
-        indices = np.array(self.classes.things, np.uint8)[kinds]
-        indices[0] = self._other
-        return self.classes.to_values(indices[labels], valid)
+        """Return the values (h, w) of the class raster.
+
+        Args:
+            labels: of objects ``(h, w)``, 0 for none.
+            kinds: the class of things of each label.
+            others: the class index of each pixel without an object ``(h, w)``.
+            valid: the pixels with data ``(h, w)``.
+        """
+        indices = np.array(self.classes.things, np.uint8)[kinds][labels]
+        return self.classes.to_values(np.where(labels > 0, indices, others), valid)
 
     def layers(self, request: Request) -> list[Layer]:
         """Return the layer of classes, and where objects are asked for their labels and ids."""
@@ -188,7 +213,7 @@ class DetectionTask(Instances):
         """Return a decoder that refuses to decode: objects need the rows of a whole raster, see `detector`."""
 
         def decode(_: Any) -> Arrays:
-            raise ModelError("the task 'detections' finds objects in the rows of a whole raster, not in a part")
+            raise ModelError(f"the task {self.name!r} finds objects in the rows of a whole raster, not in a part")
 
         return decode
 
@@ -202,13 +227,13 @@ class DetectionTask(Instances):
     def agreement(
         self, one: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_], *, tie: float
     ) -> Agreement:
-        raise ModelError("the task 'detections' has no windows that could be compared with one forward pass")
+        raise ModelError(f"the task {self.name!r} has no windows that could be compared with one forward pass")
 
     def main(self, finished: Any, *, temperature: float = 1.0) -> NDArray[Any] | None:
-        raise ModelError("the task 'detections' has no class of a pixel by itself")
+        raise ModelError(f"the task {self.name!r} has no class of a pixel by itself")
 
 
-def _loss(things: tuple[int, ...], made: Any, targets: Mapping[str, Tensor]) -> Tensor:
+def box_loss(things: tuple[int, ...], made: Any, targets: Mapping[str, Tensor]) -> Tensor:
     """Return the sum of the five losses of Mask R-CNN."""
     from landseg.dense.rcnn_loss import losses_of, object_targets
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,15 +33,8 @@ class Claims:
 
     def add(self, boxes: Boxes, masks: NDArray[np.float32], first: int) -> None:
         """Claim pixels for boxes with masks (n, m, m), probabilities from 0 to 1; labels count from ``first``."""
-        if not len(boxes):
-            return
-        self._grow(-(-int(boxes.box[:, 3].max()) // SUB))
         for i, (box, mask) in enumerate(zip(boxes.box, masks, strict=True)):
-            down, rows = _shares(int(box[1]), int(box[3]), len(mask))
-            across, columns = _shares(int(box[0]), int(box[2]), len(mask))
-            claimed = down @ mask.astype(np.float64) @ across.T >= 0.5
-            there = slice(rows.start - self._top, rows.stop - self._top), columns
-            assert there[0].start >= 0, "a mask reaches rows that are finished"
+            there, claimed = self._pixels(box, mask)
             score, place = self._score[there], self._place[there]
             claimed &= (
                 (self._label[there] == 0)
@@ -48,6 +43,23 @@ class Claims:
             )
             self._label[there][claimed] = first + i
             score[claimed], place[claimed] = boxes.score[i], boxes.place[i]
+
+    def add_rest(self, box: NDArray[np.int64], mask: NDArray[np.float32], label: int, *, share: Fraction) -> bool:
+        """Claim the free pixels of one mask and return True; or False, if others have too many of its pixels.
+
+        Args:
+            box: in sixteenths of a pixel ``(4,)``.
+            mask: probabilities ``(m, m)``.
+            label: the object's.
+            share: of the mask's pixels; where others have more, or it has no pixels, it gets none.
+        """
+        there, claimed = self._pixels(box, mask)
+        free = self._label[there] == 0
+        pixels, taken = int(claimed.sum()), int((claimed & ~free).sum())
+        if not pixels or taken * share.denominator > pixels * share.numerator:
+            return False
+        self._label[there][claimed & free] = label
+        return True
 
     def finish(self, above: int) -> NDArray[np.uint32]:
         """Return the labels (n, width) of all rows above a row of pixels that were not returned before."""
@@ -58,6 +70,18 @@ class Claims:
         self._place = self._place[count:].copy()
         self._top += count
         return found
+
+    def _pixels(
+        self, box: NDArray[np.int64], mask: NDArray[np.float32]
+    ) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
+        """Return the rows and columns of a box among those kept, and the pixels there that its mask claims."""
+        self._grow(-(-int(box[3]) // SUB))
+        down, rows = _shares(int(box[1]), int(box[3]), len(mask))
+        across, columns = _shares(int(box[0]), int(box[2]), len(mask))
+        there = slice(rows.start - self._top, rows.stop - self._top), columns
+        assert there[0].start >= 0, "a mask reaches rows that are finished"
+        claimed: NDArray[np.bool_] = down @ mask.astype(np.float64) @ across.T >= 0.5
+        return there, claimed
 
     def _grow(self, bottom: int) -> None:
         """Have room for the rows above ``bottom``."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from landseg.dense.boxes import FARTHEST, SUB, Boxes, join_boxes, move_boxes, no_boxes, share_of
 from landseg.dense.mask_claims import Claims
+from landseg.dense.mask_merge import MaskMerge
 from landseg.dense.online_nms import OnlineSuppression
 from landseg.dense.pyramid import FeatureRows, Level, Pyramid, level_of
 
@@ -44,6 +45,8 @@ class DetectionOptions:
         overlap: likewise of two objects of a class.
         score: objects with a lower probability are dropped before the worse of two is.
         largest: pixels; boxes that reach further from their anchor are none.
+        taken: an object is dropped if better ones have a larger share of its mask; the rest of its mask is its. None:
+            a pixel belongs to the best object whose mask has it, and none is dropped.
 
     Raises:
         ValueError: an option is out of range.
@@ -54,9 +57,10 @@ class DetectionOptions:
     overlap: float = 0.5
     score: float = 0.05
     largest: int = 256
+    taken: float | None = None
 
     def __post_init__(self) -> None:
-        share_of(self.proposal_overlap), share_of(self.overlap)
+        share_of(self.proposal_overlap), share_of(self.overlap), share_of(self.taken or 0)
         if not 0 < self.score < 1:
             raise ValueError(f"expected a score between 0 and 1, not {self.score}")
         if not 0 < self.largest <= FARTHEST // 2:
@@ -119,19 +123,23 @@ class Detector:
         self._proposals = OnlineSuppression(share_of(options.proposal_overlap), largest=self._largest)
         self._objects = OnlineSuppression(share_of(options.overlap), largest=self._largest)
         self._claims, self._packed = Claims(shape), 0
+        self._merge = None
+        if options.taken is not None:
+            self._merge = MaskMerge(self._claims, share_of(options.taken), largest=self._largest)
         self._found: list[Boxes] = []
-        self._count = 0
         self._kinds = np.zeros(1, np.int64)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the features and the rows of pixels kept."""
-        return sum(rows.nbytes for rows in self._rows) + self._claims.nbytes
+        """Bytes of the features, the masks and the rows of pixels kept."""
+        masks = 0 if self._merge is None else self._merge.nbytes
+        return sum(rows.nbytes for rows in self._rows) + self._claims.nbytes + masks
 
     @property
     def waiting(self) -> int:
         """The number of proposals and objects that are not decided."""
-        return len(self._proposals.waiting) + len(self._objects.waiting)
+        merging = 0 if self._merge is None else len(self._merge.waiting)
+        return len(self._proposals.waiting) + len(self._objects.waiting) + merging
 
     @property
     def kinds(self) -> NDArray[np.int64]:
@@ -172,17 +180,19 @@ class Detector:
     def _advance(self, proposals: Boxes, frontier: int) -> NDArray[np.uint32]:
         """Decide what can be decided where all anchors above the frontier have come."""
         kept = self._proposals.add(proposals, frontier)
-        waiting = self._proposals.waiting.anchor
-        anchors = min(frontier, int(waiting.min()) if len(waiting) else frontier)
+        anchors = _first(frontier, self._proposals.waiting.anchor)
         found = self._objects.add(self._score(kept), anchors)
-        self._claims.add(found, self._masks(found), self._count + 1)
-        self._found.append(found)
-        self._count += len(found)
-        self._kinds = np.concatenate([self._kinds, found.kind])
-        tops = self._objects.waiting.box[:, 1]
-        above = min(anchors - self._largest, int(tops.min()) if len(tops) else _FAR)
+        masks = self._masks(found)
+        above = _first(anchors - self._largest, self._objects.waiting.box[:, 1])
         for rows in self._rows:
             rows.forget(above)
+        if self._merge is None:
+            self._claims.add(found, masks, len(self._kinds))
+        else:
+            found = self._merge.merge(found, masks, _first(anchors, self._objects.waiting.anchor))
+            above = _first(above, self._merge.waiting.box[:, 1])
+        self._found.append(found)
+        self._kinds = np.concatenate([self._kinds, found.kind])
         return self._claims.finish(min(max(above // SUB, 0), self._shape[0]))
 
     def _propose(self, number: int, maps: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> Boxes:
@@ -249,6 +259,11 @@ class Detector:
         for number, rows in enumerate(self._rows):
             found[level == number] = rows.crop(box[level == number], bins)
         return found
+
+
+def _first(row: int, others: NDArray[np.int64]) -> int:
+    """Return the first of a row and others (n,)."""
+    return min(row, int(others.min(initial=row)))
 
 
 def _at_units(valid: NDArray[np.bool_], level: Level, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -53,10 +53,12 @@ class Forward:
     Attributes:
         network: the network.
         maps: features, objectness and differences of each level, as `BoxNetwork.levels` gives them.
+        logits: of classes ``(N, K, h, w)``, of a network that has them.
     """
 
     network: BoxNetwork
     maps: Sequence[tuple[Tensor, Tensor, Tensor]]
+    logits: Tensor | None = None
 
 
 def object_targets(classes: Tensor, ids: Tensor, things: Sequence[int]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 from landseg.classes import ClassMap
 from landseg.dense.detections import DetectionTask
 from landseg.dense.instances import Instances
+from landseg.dense.panoptic import PanopticTask
 from landseg.dense.semantic import Semantic
 from landseg.dense.task import Task
 from landseg.errors import ModelError
@@ -17,6 +18,7 @@ TASKS: dict[str, Callable[[ClassMap, Mapping[str, Any]], Task]] = {
     "semantic": Semantic,
     "instances": Instances,
     "detections": DetectionTask,
+    "panoptic": PanopticTask,
 }
 
 

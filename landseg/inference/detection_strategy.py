@@ -123,8 +123,8 @@ class DetectionStrategy:
         executor.keep_memory()
         shape, stride = scope.raster.placement.network, int(scope.engine.field.stride)
         detector, copies = task.detector(shape), executor.copies()
-        valid, packed = _ValidRows(shape[1]), 0
-        writer = _Writer(outputs, scope, task, aoi, valid)
+        valid, others, packed = _PixelRows(shape[1], np.bool_), _PixelRows(shape[1], np.uint8), 0
+        writer = _Writer(outputs, scope, task, aoi, valid, others)
         with (
             shown(scope.region.area) as progress,
             self._computing(),
@@ -134,8 +134,9 @@ class DetectionStrategy:
                 pixels, there = scope.raster.network.read(rect)
                 valid.add(there)
                 for _, maps in rows.push(copies.receive(copies.send(executor.prepare(pixels, there)))):
-                    made = copies.fetched(copies.fetch(maps))[0]
+                    made, free = task.split(copies.fetched(copies.fetch(maps))[0], shape[1])
                     bottom = min(shape[0], (packed + made.shape[1]) * stride)
+                    others.add(free[: bottom - packed * stride])
                     labels = detector.add(made, valid.between(packed * stride, bottom))
                     packed += made.shape[1]
                     progress.add(writer.write(labels, detector.kinds))
@@ -155,17 +156,17 @@ class DetectionStrategy:
         return self.scope.engine.executor.computing(too_little=f"strips of {self.plan.strip} rows of units; {advice}")
 
 
-class _ValidRows:
-    """The pixels with data of rows that were read and are not written yet."""
+class _PixelRows:
+    """A value of each pixel of rows that have come and are not written yet."""
 
-    def __init__(self, width: int) -> None:
-        self._top, self._rows = 0, np.zeros((0, width), np.bool_)
+    def __init__(self, width: int, dtype: type[np.generic]) -> None:
+        self._top, self._rows = 0, np.zeros((0, width), dtype)
 
-    def add(self, rows: NDArray[np.bool_]) -> None:
+    def add(self, rows: NDArray[Any]) -> None:
         """Take the next rows."""
         self._rows = np.concatenate([self._rows, rows])
 
-    def between(self, top: int, bottom: int) -> NDArray[np.bool_]:
+    def between(self, top: int, bottom: int) -> NDArray[Any]:
         """Return the rows from top to bottom."""
         assert top >= self._top, "rows are asked for that are forgotten"
         return self._rows[top - self._top : bottom - self._top]
@@ -188,6 +189,7 @@ class _Writer:
         task: makes classes of labels.
         aoi: the area of interest; None is all of the region.
         valid: the pixels with data, of the network.
+        others: the class index of each pixel without an object, likewise.
         top: the next row of the network.
         next: the next row of the source.
     """
@@ -196,15 +198,17 @@ class _Writer:
     scope: Scope
     task: DetectionTask
     aoi: Aoi | None
-    valid: _ValidRows
+    valid: _PixelRows
+    others: _PixelRows
     top: int = 0
     next: int = 0
 
     def write(self, labels: NDArray[np.uint32], kinds: NDArray[np.int64]) -> int:
         """Write the next rows (n, width) of labels where they lie in the region; return the number of pixels."""
         rows = Rect(self.top, 0, *labels.shape)
-        there = self.valid.between(rows.top, rows.bottom)
+        there, others = (part.between(rows.top, rows.bottom) for part in (self.valid, self.others))
         self.valid.forget(rows.bottom)
+        self.others.forget(rows.bottom)
         self.top = rows.bottom
         target = Rect(self.next, 0, self._ready() - self.next, self.scope.raster.placement.source[1])
         self.next = target.bottom
@@ -212,11 +216,13 @@ class _Writer:
         if rect is None or not rect.area:
             return 0
         if self.scope.raster.placement.factor == 1.0:
-            found, there = labels[rect.relative_to(rows).slices], there[rect.relative_to(rows).slices]
+            part: Any = rect.relative_to(rows).slices
+            there = there[part]
         else:
-            found, there = self._at(labels, rows, rect), self.scope.raster.source.read(rect)[1]
+            part, there = self._nearest(rows, rect), self.scope.raster.source.read(rect)[1]
+        found, others = labels[part], others[part]
         inside, place = inside_of(self.aoi, rect, there), rect.relative_to(self.scope.outputs)
-        self.outputs.write("classes", place, self.task.class_values(found, kinds, inside), inside)
+        self.outputs.write("classes", place, self.task.class_values(found, kinds, others, inside), inside)
         if any(layer.name == LABELS for layer in self.outputs.layers):
             self.outputs.write(LABELS, place, found, inside)
         return rect.area
@@ -228,12 +234,9 @@ class _Writer:
             return placement.source[0]
         return min(placement.source[0], max(self.next, ceil(self.top * placement.factor - 0.5)))
 
-    def _at(self, labels: NDArray[np.uint32], rows: Rect, rect: Rect) -> NDArray[np.uint32]:
-        """Return the labels (h, w) of a rectangle of the source, of those of rows of the network."""
+    def _nearest(self, rows: Rect, rect: Rect) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the rows (h, 1) and columns (w,), in rows of the network, of a rectangle of the source."""
         factor = self.scope.raster.placement.factor
         row = ((np.arange(rect.top, rect.bottom) + 0.5) / factor).astype(np.int64) - rows.top
         column = ((np.arange(rect.left, rect.right) + 0.5) / factor).astype(np.int64)
-        found: NDArray[np.uint32] = labels[
-            np.clip(row, 0, rows.height - 1)[:, None], np.clip(column, 0, rows.width - 1)
-        ]
-        return found
+        return np.clip(row, 0, rows.height - 1)[:, None], np.clip(column, 0, rows.width - 1)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.dense.tasks import task_of
 from landseg.errors import PlanError, RasterError
 from landseg.geo.grid import Rect
 from landseg.inference.match import ModelInput
 from landseg.inference.options import VerifyOptions
+from landseg.models.card import Card
 from landseg.text.amounts import counted, plural
 from landseg.text.results import html_table, one_line
 from landseg.tiling.placement import GridPlacement
@@ -114,6 +116,15 @@ class Verification:
         return f"not exact, logits differ by more than {SAME:g} of the largest"
 
 
+def refuse_whole_rows(card: Card) -> None:
+    """Raise PlanError if a model has no windows that could be compared."""
+    if task_of(card).whole_rows:
+        raise PlanError(
+            f"model {card.name} finds objects by boxes, in the rows of a whole raster: there are no windows to "
+            "compare with one forward pass"
+        )
+
+
 def window_to_verify(engine: Engine, options: VerifyOptions) -> tuple[int, int]:
     """Return the (height, width) of the option, or those of the smallest useful window with an exact halo."""
     if isinstance(options.window, int):
@@ -159,11 +170,6 @@ def compare_on_crop(
     from landseg.inference.row_strategy import why_not_rows
     from landseg.inference.scope import Scope, whole_plan
 
-    if engine.task.whole_rows:
-        raise PlanError(
-            f"model {engine.card.name} finds objects by boxes, in the rows of a whole raster: there are no windows "
-            "to compare with one forward pass"
-        )
     pixels, valid = matched.network.read(crop)
     if not valid.any():
         raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size or name a part")

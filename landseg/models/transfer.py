@@ -17,14 +17,16 @@ from torch import Tensor, nn
 
 from landseg.classes import ClassMap
 from landseg.errors import ModelError
+from landseg.models.card import Card
 from landseg.models.file import Model
 from landseg.models.heads import CLASSES, Heads
 from landseg.models.namesakes import SAME, Namesake, namesakes
 from landseg.models.networks.build import build_network
-from landseg.models.networks.catalogue import architecture, is_fitted
+from landseg.models.networks.catalogue import architecture, detector_task, is_fitted
 from landseg.models.networks.pretrained import mix_bands
 
 Shape = tuple[int, ...]
+_OF_CLASSES = {"things", "stuff"}  # options that follow from the class table
 
 
 class NamedBand(Protocol):
@@ -119,6 +121,8 @@ def transferred(
     all b. So the response of every filter to a grey image, in which all bands are equal, stays. (Encoder weights for
     three bands are mixed in the same way. Other libraries repeat the three filters in turn and scale them all.)
 
+    Networks of boxes have no rows of that kind, and go on with all classes of their model.
+
     Raises:
         ModelError: architecture or encoder differ, the weights do not fit, or ``said`` names no class.
     """
@@ -135,7 +139,7 @@ def transferred(
     wanted = network.state_dict()
     shapes = _shapes(old, len(old.bands), old.channels)
     by_band = _growing(shapes, _shapes(old, len(old.bands) + 1, old.channels))
-    by_class = _growing(shapes, _shapes(old, len(old.bands), old.channels + 1))
+    by_class = _growing_by_class(old, card, shapes, by_name)
     filled: dict[str, Tensor] = {}
     for name, start in wanted.items():
         given = _given(state, name, model, options)
@@ -186,7 +190,8 @@ def _check_same(model: Model, card: Described) -> list[str]:
         )
     defaults = architecture(card.arch, card.encoder).options
     here, there = ({**defaults, **described.options} for described in (card, old))
-    names = sorted(name for name in {*here, *there} if _plain(here.get(name)) != _plain(there.get(name)))
+    own = {*here, *there} - _OF_CLASSES
+    names = sorted(name for name in own if _plain(here.get(name)) != _plain(there.get(name)))
     return [f"{name} is {_plain(there.get(name))} there and {_plain(here.get(name))} here" for name in names]
 
 
@@ -223,6 +228,24 @@ def _growing(shapes: Mapping[str, Shape], larger: Mapping[str, Shape]) -> dict[s
         for name, shape in shapes.items()
     }
     return {name: axes for name, axes in grown.items() if axes}
+
+
+def _growing_by_class(
+    old: Card, new: Described, shapes: Mapping[str, Shape], by_name: Sequence[int | None]
+) -> dict[str, dict[int, int]]:
+    """Return the tensors that grow with each class; none of a network of boxes, whose classes have to stay the same.
+
+    Raises:
+        ModelError: a network of boxes is to have other classes.
+    """
+    if detector_task(old.arch) is None:
+        return _growing(shapes, _shapes(old, len(old.bands), old.channels + 1))
+    if list(by_name) != list(range(len(old.classes))) or old.classes.things != new.classes.things:
+        raise ModelError(
+            f"a {old.arch} goes on with the very classes of its model, in their order and with the same things: "
+            f"{', '.join(old.classes.names)}; got {', '.join(new.classes.names)}: train with those, or without --init"
+        )
+    return {}
 
 
 def _matched_bands(old: Sequence[NamedBand], new: Sequence[NamedBand]) -> list[int | None]:

@@ -14,12 +14,12 @@ from landseg.models.networks.catalogue import (
     NO_ENCODER,
     architecture,
     check_encoder,
-    is_detector,
+    detector_task,
     is_fitted,
 )  # fmt: skip
 from landseg.text.strict import shown
 from landseg.text.untrusted import read_toml
-from landseg.training.recipe import DETECTIONS, INSTANCES, MODEL, RANDOM, Recipe
+from landseg.training.recipe import INSTANCES, MODEL, OF_BOXES, OF_OBJECTS, RANDOM, Recipe
 
 _log = logging.getLogger(__name__)
 _WIDTHS = ("border", "near")  # of boundaries, which images and options say for every model of objects
@@ -100,10 +100,10 @@ def _kept(recipe: Recipe, arch: str, encoder: str) -> Mapping[str, Any]:
 
 def _task_of(recipe: Recipe, arch: str) -> dict[str, Any]:
     """Return the task and its options, where the network learns objects in another way than the recipe's."""
-    task = DETECTIONS if is_detector(arch) else INSTANCES
-    if recipe.task == task or recipe.task not in (DETECTIONS, INSTANCES):
+    task = detector_task(arch) or INSTANCES
+    if recipe.task == task or recipe.task not in OF_OBJECTS:
         return {}
-    left_out = _WIDTHS if task == DETECTIONS else ()
+    left_out = _WIDTHS if task in OF_BOXES else ()
     return {
         "task": task,
         "task_options": {name: value for name, value in recipe.task_options.items() if name not in left_out},

@@ -11,7 +11,7 @@ from landseg.errors import TrainingError
 from landseg.models.networks.catalogue import ARCHITECTURES, is_fitted
 from landseg.text.strict import shown
 from landseg.training.network_choice import NetworkChoice, read_value
-from landseg.training.recipe import DETECTIONS, MODEL, RANDOM, Recipe, read_table, recipe_of
+from landseg.training.recipe import MODEL, OF_BOXES, RANDOM, Recipe, read_table, recipe_of
 from landseg.training.recipe_from_files import DataFiles, fill_recipe
 
 _BUDGETS = ("minutes", "steps", "epochs")
@@ -94,7 +94,7 @@ class Overrides:
         recipe = recipe_of(full, folder, where=where)
         said = {key: value for key, value in self.model.items() if value is not None and key not in _OF_INIT}
         recipe = NetworkChoice(**said, options=self.options).in_place_of(recipe)
-        if data.border_m is not None and recipe.task == DETECTIONS:
+        if data.border_m is not None and recipe.task in OF_BOXES:
             raise TrainingError(f"{recipe.arch} learns boxes and masks, and no boundaries: leave out --border")
         return _split_for(recipe)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
-from landseg.dense.detections import DetectionTask
 from landseg.dense.instances import Instances
 from landseg.dense.objective import LossOptions
 from landseg.dense.task import Task
@@ -16,7 +15,7 @@ from landseg.dense.tasks import make_task
 from landseg.errors import TrainingError
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.models.card import SEMANTIC
-from landseg.models.networks.catalogue import NO_ENCODER, is_detector, is_fitted
+from landseg.models.networks.catalogue import DETECTORS, NO_ENCODER, detector_task, is_fitted
 from landseg.runtime.replacement import written
 from landseg.scenes.data_source import UNSTATED, SourceSpec
 from landseg.scenes.split import SplitOptions
@@ -30,8 +29,10 @@ from landseg.training.sampler import SamplingOptions
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
 
-INSTANCES, DETECTIONS = Instances.name, DetectionTask.name
-OF_OBJECTS = (INSTANCES, DETECTIONS)
+INSTANCES = Instances.name
+OF_BOXES = tuple(str(entry.task) for entry in DETECTORS.values())
+"""The tasks whose objects have boxes and masks, and no boundaries."""
+OF_OBJECTS = (INSTANCES, *OF_BOXES)
 RANDOM = "none"
 """The name of random weights."""
 MODEL: dict[str, Any] = {
@@ -147,10 +148,11 @@ class Recipe:
                 f"the task {self.task!r} needs a network that gives numbers at every pixel: use another arch than "
                 'pixel-forest, and loss.at = "pixels"'
             )
-        if is_detector(self.arch) != (self.task == DETECTIONS):
+        if detector_task(self.arch) != (self.task if self.task in OF_BOXES else None):
+            names = (f"{arch} learns objects, as the task {entry.task!r}" for arch, entry in DETECTORS.items())
             raise TrainingError(
-                f"{self.arch} is no network for the task {self.task!r}: mask-rcnn learns objects, as the task "
-                f"{DETECTIONS!r}, and needs --things or --ids; other networks learn them as the task {INSTANCES!r}"
+                f"{self.arch} is no network for the task {self.task!r}: {' and '.join(names)}, with --things or "
+                f"--ids; other networks learn them as the task {INSTANCES!r}"
             )
         if self.task in OF_OBJECTS and any(source.coarse for source in self.sources):
             raise TrainingError(

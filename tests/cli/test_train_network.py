@@ -22,7 +22,7 @@ from landseg.models.file import load_model
 from landseg.models.layers.upsampler import UPSAMPLERS
 from landseg.models.networks.backbones import ENCODERS
 from landseg.models.networks.build import ARCHITECTURES, architecture, build_network
-from landseg.models.networks.catalogue import NETWORKS, is_detector
+from landseg.models.networks.catalogue import NETWORKS, detector_task
 from landseg.training.network_choice import NetworkChoice, check_network, read_options
 from landseg.training.recipe import MODEL, read_recipe
 from tests.parts.sample_models import save_small_model
@@ -280,7 +280,7 @@ def test_what_is_listed_can_be_given(data: Path) -> None:
             entry = NETWORKS[arch]
             assert options.items() <= dict(entry.options).items()
             encoder = (entry.encoders or ("resnet18",))[0]
-            task = "detections" if is_detector(arch) else recipe.task
+            task = detector_task(arch) or recipe.task
             check_network(replace(recipe, arch=arch, task=task, encoder=encoder, options=options))
             seen += 1
     assert seen > 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ PYRAMID = Pyramid(
 )
 SHAPE = (990, 150)
 OPTIONS = DetectionOptions(objectness=1.2, score=0.3, largest=96)
+MERGED = replace(OPTIONS, taken=0.5)
 
 
 def random_heads(seed: int = 0, things: int = 2) -> SecondStage:
@@ -53,10 +55,13 @@ def random_maps(seed: int, shape: tuple[int, int] = SHAPE) -> NDArray[np.float32
 
 
 def detect(
-    maps: NDArray[np.float32], heights: Sequence[int], shape: tuple[int, int] = SHAPE
+    maps: NDArray[np.float32],
+    heights: Sequence[int],
+    shape: tuple[int, int] = SHAPE,
+    options: DetectionOptions = OPTIONS,
 ) -> tuple[NDArray[np.uint32], Detections]:
     """Return the ids of pixels, and the objects, of maps that come in strips; the last height is used again."""
-    found, labels, top, turn = Detector(PYRAMID, shape, random_heads(), OPTIONS), [], 0, 0
+    found, labels, top, turn = Detector(PYRAMID, shape, random_heads(), options), [], 0, 0
     while top < maps.shape[1]:
         bottom = top + heights[min(turn, len(heights) - 1)]
         labels.append(found.add(maps[:, top:bottom]))
@@ -84,6 +89,17 @@ def test_objects_and_pixels_are_those_of_the_whole_raster(whole: Any, heights: l
     assert (found != pixels).mean() < 1e-4  # a mask of almost one half may go either way
 
 
+@pytest.mark.parametrize("heights", [[1], [3, 1, 7]])
+def test_merged_objects_are_those_of_the_whole_raster(whole: Any, heights: list[int]) -> None:
+    maps, _, every = whole
+    pixels, objects = detect(maps, [1000], options=MERGED)
+    found, others = detect(maps, heights, options=MERGED)
+    assert 50 < len(objects) < len(every)  # the twin: without the merge none is dropped
+    np.testing.assert_array_equal(others.box, objects.box)
+    assert (found != pixels).mean() < 1e-4
+    assert set(np.unique(pixels[pixels > 0])) == set(range(1, len(objects) + 1))  # each has pixels
+
+
 def test_twin_strips_that_are_searched_alone_find_other_objects(whole: Any) -> None:
     maps, pixels, objects = whole
     parts = [
@@ -95,18 +111,19 @@ def test_twin_strips_that_are_searched_alone_find_other_objects(whole: Any) -> N
     assert (np.concatenate([found > 0 for found, _ in parts]) != (pixels > 0)).mean() > 0.01
 
 
-def test_what_is_kept_does_not_grow_with_the_raster() -> None:
+@pytest.mark.parametrize("options", [OPTIONS, MERGED], ids=["claims", "merge"])
+def test_what_is_kept_does_not_grow_with_the_raster(options: DetectionOptions) -> None:
     most = {}
     for packed in (80, 160):
         maps, shape = random_maps(1, (32 * packed, 64)), (32 * packed, 64)
-        found = Detector(PYRAMID, shape, random_heads(), OPTIONS)
+        found = Detector(PYRAMID, shape, random_heads(), options)
         sizes = []
         for row in range(packed):
             found.add(maps[:, row : row + 1])
             sizes.append((found.nbytes, found.waiting))
         most[packed] = np.max(sizes, axis=0)
     assert (most[160] < 1.2 * most[80]).all() and (most[80] > 0).all()
-    assert most[160][0] < maps.nbytes / 5  # the twin: to keep all rows would take all of that
+    assert options is MERGED or most[160][0] < maps.nbytes / 5  # the twin: to keep all rows would take all of that
 
 
 def test_a_crop_is_the_mean_of_bilinear_samples() -> None:
@@ -190,7 +207,7 @@ def test_masks_are_sampled_at_the_centres_of_pixels() -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"score": 0.0}, "score"), ({"largest": 0}, "reach"), ({"overlap": 1.0}, "share")],
+    [({"score": 0.0}, "score"), ({"largest": 0}, "reach"), ({"overlap": 1.0}, "share"), ({"taken": 1.0}, "share")],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from numpy.typing import NDArray
 
 from landseg.classes import ClassMap, LandClass
 from landseg.dense import detections
@@ -23,86 +22,31 @@ from landseg.inference import detection_strategy
 from landseg.inference.match import match_options
 from landseg.inference.options import PredictOptions
 from landseg.labels.id_rasters import NODATA
-from landseg.models.card import Band, Card, Field
 from landseg.models.file import Model, load_model, save_model
-from landseg.models.graph.receptive_field import receptive_field
-from landseg.models.networks.build import build_network
 from landseg.models.networks.mask_rcnn import MaskRCNN
 from landseg.predict import predict
 from landseg.verify import verify
 from tests.parts.coco_panoptic import VOID, read_panoptic
+from tests.parts.detectors import GROUND, HOUSE, detection_task, detector_model, grey_noise, numbered, whole_result
 from tests.parts.predicting import QUICK, one, read
-from tests.parts.streamed import lively
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 Write = Callable[..., Path]
-HOUSE, GROUND = LandClass(3, "house", (200, 0, 0), thing=True), LandClass(1, "ground", (90, 90, 90))
-SMALL = {"box_channels": 16, "mask_channels": 8, "things": 1}
-OPTIONS = {"features": 6, "largest": 96, "objectness": 0.5}
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    """Return a network of random weights that finds many objects in noise."""
-    task = DetectionTask(ClassMap((GROUND, HOUSE)), OPTIONS)
-    torch.manual_seed(0)
-    made = build_network("mask-rcnn", encoder="resnet18", bands=1, channels=task.heads.total, **SMALL)
-    network = lively(made)
-    assert isinstance(network, MaskRCNN)
-    for layer in network.output:
-        assert isinstance(layer, torch.nn.Conv2d) and layer.bias is not None
-        layer.weight.mul_(0.01)
-        layer.bias.mul_(0.01)
-    network.objectness.bias.fill_(0)
-    network.deltas.weight.mul_(0.1)
-    network.deltas.bias.mul_(0.1)
-    network.box_head.move.weight.mul_(0.3)
-    card = Card(
-        name="boxes",
-        description="for tests",
-        arch="mask-rcnn",
-        encoder="resnet18",
-        options=SMALL,
-        bands=(Band("grey", None, 128.0, 64.0),),
-        classes=task.classes,
-        receptive_field=Field.of(receptive_field(network)),
-        parameters=1,
-        licence="none",
-        task="detections",
-        heads=task.heads,
-        task_options=task.options,
-    )
-    return Model(network.float(), card, Path("boxes.safetensors"), "hash of boxes")
-
-
-def noise(height: int, width: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(1).integers(0, 256, (1, height, width)).astype(np.uint8)
-
-
-def whole(model: Model, pixels: NDArray[np.uint8], valid: NDArray[np.bool_] | None = None) -> Any:
-    """Return the layers of one forward pass over the whole picture."""
-    valid = np.ones(pixels.shape[1:], bool) if valid is None else valid
-    inputs = np.where(valid, (pixels.astype(np.float32) - 128) / 64, 0).astype(np.float32)
-    with torch.inference_mode():
-        output = model.network(torch.from_numpy(inputs[None]))[0].numpy()
-    return DetectionTask(model.card.classes, model.card.task_options).of_network(model.network).result(output, valid)
-
-
-def numbered(ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Return ids numbered anew from 1 without those that no pixel has."""
-    there = ids != NODATA
-    found = np.where(there, np.searchsorted(np.unique(np.append(ids[there], 0)), ids), ids)
-    return found.astype(np.uint32)
+    return detector_model("mask-rcnn", GROUND, HOUSE)
 
 
 def test_objects_of_rows_are_those_of_the_whole_picture(model: Model, tmp_path: Path, write_raster: Write) -> None:
-    pixels = noise(500, 130)
+    pixels = grey_noise(500, 130)
     files = {"instances": tmp_path / "ids.tif", "polygons": tmp_path / "h.gpkg"}
     made = one(predict(write_raster(pixels), tmp_path / "m.tif", model=model, **files, **QUICK))
-    ids, expected = read(tmp_path / "ids.tif"), numbered(whole(model, pixels)["instances"])
+    ids, expected = read(tmp_path / "ids.tif"), numbered(whole_result(model, pixels)["instances"])
     assert made.counts["instances"] == expected.max() > 20
     assert (ids != expected).mean() < 1e-3
-    moved = numbered(whole(model, np.roll(pixels, 1, axis=1))["instances"])
+    moved = numbered(whole_result(model, np.roll(pixels, 1, axis=1))["instances"])
     assert (ids != moved).mean() > 0.1  # the twin: one row too low
     assert np.array_equal(read(tmp_path / "m.tif") == 3, ids > 0)
     assert (made.engine, made.mode) == ("stream", "exact")
@@ -113,7 +57,7 @@ def test_objects_of_rows_are_those_of_the_whole_picture(model: Model, tmp_path: 
 
 def test_objects_and_the_rest_in_cocos_format(model: Model, tmp_path: Path, write_raster: Write) -> None:
     files = {"instances": tmp_path / "ids.tif", "panoptic": tmp_path / "pan"}
-    predict(write_raster(noise(300, 130)), tmp_path / "m.tif", model=model, min_area=25.0, **files, **QUICK)
+    predict(write_raster(grey_noise(300, 130)), tmp_path / "m.tif", model=model, min_area=25.0, **files, **QUICK)
     values, ids, found = read(tmp_path / "m.tif"), read(tmp_path / "ids.tif"), read_panoptic(tmp_path / "pan")
     gone = (values == HOUSE.value) & (ids == 0)  # by --min-area
     assert gone.any() and np.array_equal(found.values, np.where(gone, VOID, values.astype(int)))
@@ -121,14 +65,14 @@ def test_objects_and_the_rest_in_cocos_format(model: Model, tmp_path: Path, writ
 
 
 def test_pixels_without_data_propose_and_get_nothing(model: Model, tmp_path: Path, write_raster: Write) -> None:
-    pixels, valid = noise(320, 130), np.ones((320, 130), bool)
+    pixels, valid = grey_noise(320, 130), np.ones((320, 130), bool)
     valid[130:], valid[:, 100:] = False, False
     options = {"instances": tmp_path / "ids.tif", **QUICK}
     predict(write_raster(pixels, valid=valid), tmp_path / "m.tif", model=model, **options)
     ids = read(tmp_path / "ids.tif")
     assert np.array_equal(ids == NODATA, ~valid) and ids[valid].max() > 0
-    assert (ids != numbered(whole(model, pixels, valid)["instances"])).mean() < 1e-3
-    task = DetectionTask(model.card.classes, model.card.task_options).of_network(model.network)
+    assert (ids != numbered(whole_result(model, pixels, valid)["instances"])).mean() < 1e-3
+    task = detection_task(model)
     with torch.inference_mode():
         output = model.network(torch.zeros(1, 1, 320, 130) + 1)[0].numpy()
     found = {name: task.detector((320, 130)) for name in ("all", "none")}
@@ -142,7 +86,7 @@ def test_pixels_without_data_propose_and_get_nothing(model: Model, tmp_path: Pat
 def test_small_objects_are_left_out_and_the_rest_is_numbered(
     model: Model, tmp_path: Path, write_raster: Write
 ) -> None:
-    scene = write_raster(noise(200, 130))  # pixels of 0.25 m2
+    scene = write_raster(grey_noise(200, 130))  # pixels of 0.25 m2
     files = {"instances": tmp_path / "i.tif", "overwrite": True, **QUICK}
     made = [
         one(predict(scene, tmp_path / "m.tif", model=model, **files, **more))
@@ -160,7 +104,7 @@ def test_small_objects_are_left_out_and_the_rest_is_numbered(
 def test_a_run_that_is_stopped_starts_anew_or_goes_on_with_its_objects(
     model: Model, tmp_path: Path, write_raster: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene, out = write_raster(noise(400, 130)), tmp_path / "m.tif"
+    scene, out = write_raster(grey_noise(400, 130)), tmp_path / "m.tif"
     files = {"instances": tmp_path / "ids.tif", "resume": True, **QUICK}
     predict(scene, tmp_path / "other.tif", model=model, instances=tmp_path / "others.tif", **QUICK)
     expected, passes = read(tmp_path / "others.tif"), []
@@ -188,7 +132,7 @@ def test_a_run_that_is_stopped_starts_anew_or_goes_on_with_its_objects(
 def test_an_area_of_interest_has_the_objects_of_the_whole_raster(
     model: Model, tmp_path: Path, write_raster: Write
 ) -> None:
-    scene = write_raster(noise(300, 130))
+    scene = write_raster(grey_noise(300, 130))
     predict(scene, tmp_path / "w.tif", model=model, **QUICK)
     with rasterio.open(scene) as raster:
         left, top = raster.xy(100, 30, offset="ul")
@@ -201,12 +145,12 @@ def test_an_area_of_interest_has_the_objects_of_the_whole_raster(
 def test_pixels_of_another_size_take_the_label_they_lie_in(
     model: Model, tmp_path: Path, write_raster: Write, metres: float
 ) -> None:
-    scene = write_raster(noise(300, 140))  # of half a metre
+    scene = write_raster(grey_noise(300, 140))  # of half a metre
     predict(scene, tmp_path / "m.tif", model=model, instances=tmp_path / "i.tif", resolution=metres, **QUICK)
     with match_options([str(scene)], model.card, PredictOptions(resolution=metres)) as raster:
         pixels, _ = raster.network.read(Rect(0, 0, *raster.placement.network))
         factor = raster.placement.factor
-    ids, expected = read(tmp_path / "i.tif"), whole(model, pixels)["instances"]
+    ids, expected = read(tmp_path / "i.tif"), whole_result(model, pixels)["instances"]
     rows, columns = (
         np.clip(((np.arange(length) + 0.5) / factor).astype(int), 0, most - 1)
         for length, most in zip(ids.shape, expected.shape, strict=True)
@@ -229,7 +173,7 @@ def test_pixels_of_another_size_take_the_label_they_lie_in(
 def test_what_boxes_do_not_take_is_refused(
     model: Model, tmp_path: Path, write_raster: Write, options: dict[str, Any], sentence: str
 ) -> None:
-    scene = write_raster(noise(64, 64))
+    scene = write_raster(grey_noise(64, 64))
     if "probs" in options:
         options = {"probs": tmp_path / "p.tif"}
     if "score" in options:
@@ -241,7 +185,7 @@ def test_what_boxes_do_not_take_is_refused(
 
 def test_verify_is_refused(model: Model, write_raster: Write) -> None:
     with pytest.raises(PlanError, match="no windows to"):
-        verify(write_raster(noise(64, 64)), model=model)
+        verify(write_raster(grey_noise(64, 64)), model=model)
 
 
 def test_a_table_needs_things_and_one_other_class() -> None:

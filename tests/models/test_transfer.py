@@ -18,6 +18,7 @@ from landseg.models.card import Band, Card
 from landseg.models.file import Model
 from landseg.models.networks.build import build_network
 from landseg.models.transfer import Transfer, transferred
+from tests.parts.detectors import GROUND, HOUSE, detector_model
 from tests.parts.sample_models import make_card
 
 OLD = ("water", "road", "tree")
@@ -47,7 +48,7 @@ def build(card: Card, seed: int) -> nn.Module:
     """A network whose every weight is random, in eval mode."""
     torch.manual_seed(seed)
     network = build_network(
-        card.arch, encoder=card.encoder, bands=len(card.bands), channels=len(card.classes), warn=False, **card.options
+        card.arch, encoder=card.encoder, bands=len(card.bands), channels=card.channels, warn=False, **card.options
     )
     with torch.no_grad():
         for weight in network.parameters():
@@ -318,3 +319,18 @@ def test_other_networks_are_refused() -> None:
         with pytest.raises(ModelError, match=match):
             transferred(old, network, card=card)
         assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("arch", ["mask-rcnn", "panoptic-fpn"])
+def test_networks_of_boxes_go_on_with_the_classes_of_their_model(arch: str) -> None:
+    old = detector_model(arch, GROUND, HOUSE)
+    network = build(old.card, 2)
+    assert transferred(old, network, card=old.card, heads=old.card.heads).classes == ("ground", "house")
+    assert all(torch.equal(value, old.network.state_dict()[name]) for name, value in network.state_dict().items())
+    barn = replace(HOUSE, name="barn")
+    for classes in ((HOUSE, GROUND), (GROUND, barn), (replace(GROUND, thing=True), replace(HOUSE, thing=False))):
+        with pytest.raises(ModelError, match=f"a {arch} goes on with the very classes"):
+            transferred(old, network, card=replace(old.card, classes=ClassMap(classes)), heads=old.card.heads)
+    wider = replace(old.card, options={**old.card.options, "mask_channels": 16})
+    with pytest.raises(ModelError, match="mask_channels is 8 there and 16 here"):
+        transferred(old, build(wider, 2), card=wider, heads=wider.heads)

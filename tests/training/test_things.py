@@ -25,11 +25,13 @@ from landseg.labels.id_rasters import NODATA
 from landseg.models.card import Card, Metrics
 from landseg.models.file import Model
 from landseg.models.networks.mask_rcnn import MaskRCNN
+from landseg.models.networks.panoptic_fpn import PanopticFPN
 from landseg.models.read_card import read_card
 from landseg.output.layer import Layer
 from landseg.predict import predict
 from landseg.train import train
 from landseg.training.holdout import HoldoutScene, measure_holdout, of_no_use
+from landseg.training.network_choice import NetworkChoice
 from landseg.training.new_model import initial_network
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.run_options import RunOptions
@@ -265,19 +267,31 @@ def test_the_command_refuses_in_one_sentence_and_leaves_nothing(town: Path) -> N
     assert " ".join(said.stderr.split()).startswith("landseg: --things makes an object of each polygon")
 
 
-def test_mask_rcnn_makes_the_task_of_detections(town: Path) -> None:
-    recipe = recipe_of(town, things=True, background="ground", arch="mask-rcnn")
-    assert (recipe.task, recipe.task_options) == ("detections", {})
-    recipe.write(town / "train.toml")
-    assert read_recipe(town / "train.toml").task == "detections"
+def two_things_and_a_road(town: Path, arch: str) -> Recipe:
+    """Return the recipe of a network of boxes for the kinds of the town, of which roads are no things."""
     table = "\n".join(
         f'[[classes]]\nvalue = {value}\nname = "{name}"\nthing = {thing}'
         for value, name, thing in ((3, "house", "true"), (4, "barn", "true"), (5, "road", "false"))
     )
     (town / "classes.toml").write_text(table)
-    two = recipe_of(town, things=True, class_field="kind", classes=town / "classes.toml", arch="mask-rcnn")
-    network = initial_network(two, print)
+    return recipe_of(town, things=True, class_field="kind", classes=town / "classes.toml", arch=arch)
+
+
+@pytest.mark.parametrize(("arch", "task"), [("mask-rcnn", "detections"), ("panoptic-fpn", "panoptic")])
+def test_networks_of_boxes_make_a_task_of_their_own(town: Path, arch: str, task: str) -> None:
+    recipe = recipe_of(town, things=True, background="ground", arch=arch)
+    assert (recipe.task, recipe.task_options) == (task, {})
+    recipe.write(town / "train.toml")
+    assert read_recipe(town / "train.toml").task == task
+    network = initial_network(two_things_and_a_road(town, arch), print)
     assert isinstance(network, MaskRCNN) and (network.things, network.channels) == (2, 96)
+    assert not isinstance(network, PanopticFPN) or network.stuff == 1
+
+
+def test_a_network_of_boxes_in_place_of_another(town: Path) -> None:
+    recipe = recipe_of(town, things=True, background="ground", arch="mask-rcnn")
+    assert NetworkChoice(arch="panoptic-fpn").in_place_of(recipe).task == "panoptic"
+    assert NetworkChoice(arch="unet").in_place_of(recipe).task == "instances"
 
 
 @pytest.mark.parametrize(
@@ -293,16 +307,32 @@ def test_mask_rcnn_refuses_what_it_does_not_learn(town: Path, options: dict[str,
         initial_network(recipe_of(town, arch="mask-rcnn", **options), print)
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"background": "ground"}, "panoptic-fpn learns objects, as the task 'panoptic'"),
+        ({"things": True, "background": "ground", "border": 0.5}, "--border"),
+        ({"things": True, "class_field": "kind"}, "needs a class of stuff"),
+    ],
+)
+def test_panoptic_fpn_refuses_what_it_does_not_learn(town: Path, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(LandsegError, match=sentence):
+        initial_network(recipe_of(town, arch="panoptic-fpn", **options), print)
+
+
 @pytest.mark.slow
-def test_mask_rcnn_learns_is_measured_and_goes_on(town: Path) -> None:
-    options = {**QUICK, "arch": "mask-rcnn", "things": True, "background": "ground", "steps": 4}
+@pytest.mark.parametrize(("arch", "channels"), [("mask-rcnn", 85 * 23), ("panoptic-fpn", 85 * 23 + 2 * 1024)])
+def test_a_network_of_boxes_learns_is_measured_and_predicts(town: Path, arch: str, channels: int) -> None:
+    options = {**QUICK, "arch": arch, "things": True, "background": "ground", "steps": 4}
     options["set"] = {**QUICK["set"], "task_options.features": 8, "task_options.score": 0.05}
     options["option"] = {"box_channels": 16, "mask_channels": 8, "anchor_scale": 4}
     made = train(town / "scenes", town / "houses.gpkg", town / "m.safetensors", report=lambda _: None, **options)
     card = read_card(str(town / "m.safetensors"))
-    assert (card.task, card.options["things"], card.task_options["features"]) == ("detections", 1, 8)
-    assert card.heads.total == 85 * 23 and card.metrics is not None and made.metrics is not None
+    assert (card.options["things"], card.task_options["features"]) == (1, 8)
+    assert card.heads.total == channels and card.metrics is not None and made.metrics is not None
     assert {"f1", "ap50", "precision"} <= set(card.metrics.overall)
     scene = town / "scenes" / "0.tif"
     found = predict(scene, town / "map.tif", model=town / "m.safetensors", instances=town / "i.tif", quiet=True)
     assert found.counts["below_score"] == 0  # type: ignore[union-attr]
+    said = CliRunner().invoke(app, ["info", str(town / "m.safetensors")])
+    assert said.exit_code == 0 and arch in said.stdout

@@ -19,6 +19,7 @@ from landseg.models.networks.fcn import VGGFCN, FCN32s
 from landseg.models.networks.fpn import SemanticFPN
 from landseg.models.networks.largefov import LargeFOV
 from landseg.models.networks.mask_rcnn import MaskRCNN
+from landseg.models.networks.panoptic_fpn import PanopticFPN
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.models.networks.unet import UNet
 from landseg.models.networks.upernet import UPerNet
@@ -38,7 +39,12 @@ def _mask_rcnn(encoder: Encoder, *, classes: int, **options: Any) -> MaskRCNN:
     return MaskRCNN(encoder, pyramid_channels=MaskRCNN.channels_of(classes), **options)
 
 
-_CLASSES["MaskRCNN"] = _mask_rcnn
+def _panoptic_fpn(encoder: Encoder, *, classes: int, stuff: int, **options: Any) -> PanopticFPN:
+    channels = PanopticFPN.channels_beside(classes, stuff)
+    return PanopticFPN(encoder, stuff=stuff, pyramid_channels=channels, **options)
+
+
+_CLASSES |= {"MaskRCNN": _mask_rcnn, "PanopticFPN": _panoptic_fpn}
 
 
 def build_network(

@@ -46,6 +46,7 @@ class Architecture:
         fixed: further arguments of the class.
         fitted: True for a network without encoder whose weights are fitted at once, not learned in steps; the class
             then takes the number of bands.
+        task: the one task of a network whose output is no map of classes.
     """
 
     network: str
@@ -57,6 +58,7 @@ class Architecture:
     on_vgg16: Architecture | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
     fitted: bool = False
+    task: str | None = None
 
 
 NO_ENCODER = "none"
@@ -155,6 +157,14 @@ DETECTORS: dict[str, Architecture] = {
         "MaskRCNN",
         "Mask R-CNN (He et al. 2017) on a feature pyramid: boxes, scores and masks of objects (task detections)",
         {"box_channels": 512, "mask_channels": 128, "anchor_scale": 8, "things": 1},
+        task="detections",
+    ),
+    "panoptic-fpn": Architecture(
+        "PanopticFPN",
+        "Panoptic FPN (Kirillov et al. 2019): Mask R-CNN for things and a semantic branch for stuff on one feature "
+        "pyramid (task panoptic)",
+        {"head_channels": 128, "box_channels": 512, "mask_channels": 128, "anchor_scale": 8, "things": 1, "stuff": 1},
+        task="panoptic",
     ),
 }
 """Networks of boxes and masks, whose output is no map of classes."""
@@ -190,6 +200,7 @@ OPTIONS: dict[str, str] = {
     "mask_channels": "channels of the hidden layers of the head that makes masks",
     "anchor_scale": "side of the square anchor, in units of its level: 8 is 32 pixels at stride 4",
     "things": "classes of things; the training sets it",
+    "stuff": "classes of stuff; the training sets it",
     "upsampler": "aligned (bilinear, no weights), or learned: nearest, bilinear, transposed, fractional, shuffle, "
     "unpool",
 }
@@ -200,9 +211,9 @@ def is_fitted(arch: str) -> bool:
     return arch in ARCHITECTURES and ARCHITECTURES[arch].fitted
 
 
-def is_detector(arch: str) -> bool:
-    """Return True if an architecture finds boxes and masks of objects; False for unknown names too."""
-    return arch in DETECTORS
+def detector_task(arch: str) -> str | None:
+    """Return the task of an architecture that finds boxes and masks of objects; None for others, unknown ones too."""
+    return DETECTORS[arch].task if arch in DETECTORS else None
 
 
 def architecture(arch: str, encoder: str) -> Architecture:

@@ -1,7 +1,6 @@
 """Mask R-CNN (He et al. 2017) on a feature pyramid (Lin et al. 2017): maps of proposals, and two heads on boxes.
 
-Differences from the paper: the way down is interpolated onto the finer units' centres, since repeating the nearest
-unit would move the coarse levels by half a unit; there are four levels, P2 to P5; and each anchor is three boxes at
+Differences from the papers: the pyramid's, see `landseg.models.networks.pyramid`; and each anchor is three boxes at
 the unit's own pixel, ``anchor_scale`` units large (8 as there: 32 pixels at stride 4).
 
 The maps of all levels are one output, so that a network of this kind streams and runs on windows like any other: a
@@ -13,6 +12,8 @@ and nothing is there twice. The heads on boxes are no part of that output: they 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +21,16 @@ from torch import Tensor, nn
 from landseg.errors import ModelError
 from landseg.models.layers.aligned import PadToMultiple, check_whole
 from landseg.models.networks.backbones import Encoder
+from landseg.models.networks.pyramid import PyramidNetwork
 
 STRIDES = (4, 8, 16, 32)
 RATIOS = (0.5, 1.0, 2.0)
 """Heights of anchors over their widths."""
+Maps = tuple[Tensor, Tensor, Tensor]
+"""Features (N, C, h, w), objectness (N, A, h, w) and differences (N, 4 A, h, w) of a level."""
 
 
-class MaskRCNN(nn.Module):
+class MaskRCNN(PyramidNetwork):
     """A network from (N, bands, H, W) to the maps of its levels (N, C, ceil(H / 32), ceil(W / 32)).
 
     Channels of a level, before they are packed: the features, an objectness logit for each anchor, and four
@@ -41,6 +45,9 @@ class MaskRCNN(nn.Module):
         anchor_scale: side of the square anchor, in units of its level.
     """
 
+    arch: ClassVar[str] = "mask-rcnn"
+    task: ClassVar[str] = "detections"
+
     def __init__(
         self,
         encoder: Encoder,
@@ -51,32 +58,26 @@ class MaskRCNN(nn.Module):
         mask_channels: int = 128,
         anchor_scale: int = 8,
     ) -> None:
-        super().__init__()
+        if encoder.strides[1:] != STRIDES:
+            raise ModelError(f"{self.arch} needs an encoder at output stride 32, got strides {encoder.strides}")
+        super().__init__(encoder, channels=pyramid_channels)
         check_whole("things", things)
-        check_whole("pyramid_channels", pyramid_channels)
         check_whole("box_channels", box_channels)
         check_whole("mask_channels", mask_channels)
         check_whole("anchor_scale", anchor_scale)
-        if encoder.strides[1:] != STRIDES:
-            raise ModelError(f"mask-rcnn needs an encoder at output stride 32, got strides {encoder.strides}")
-        self.encoder = encoder
         self.things, self.channels, self.anchor_scale = things, pyramid_channels, anchor_scale
-        levels = encoder.channels[1:]
-        self.lateral = nn.ModuleList([nn.Conv2d(channels, pyramid_channels, 1) for channels in levels])
-        self.output = nn.ModuleList([nn.Conv2d(pyramid_channels, pyramid_channels, 3, padding=1) for _ in levels])
-        self.down = nn.ModuleList([encoder.upsampler(2) for _ in levels[1:]])
         self.proposal = nn.Sequential(nn.Conv2d(pyramid_channels, pyramid_channels, 3, padding=1), nn.ReLU())
         self.objectness = nn.Conv2d(pyramid_channels, len(RATIOS), 1)
         self.deltas = nn.Conv2d(pyramid_channels, 4 * len(RATIOS), 1)
-        self.pack = nn.ModuleList([_packing(STRIDES[-1] // stride) for stride in STRIDES])
+        self.pack = nn.ModuleList([packing(STRIDES[-1] // stride) for stride in STRIDES])
         self.box_head = BoxHead(pyramid_channels, box_channels, things + 1)
         self.mask_head = MaskHead(pyramid_channels, mask_channels, things + 1)
         for layer in (self.proposal[0], self.objectness, self.deltas):
             nn.init.normal_(layer.weight, std=0.01)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    @staticmethod
-    def channels_of(total: int) -> int:
+    @classmethod
+    def channels_of(cls, total: int) -> int:
         """Return the channels of the features of a level in an output of so many channels.
 
         Raises:
@@ -87,8 +88,8 @@ class MaskRCNN(nn.Module):
         channels -= 5 * len(RATIOS)
         if rest or channels < 1:
             raise ModelError(
-                f"mask-rcnn has {units} channels of output for each of its features and {5 * len(RATIOS)} more, and "
-                f"not {total}: use it for the task detections"
+                f"{cls.arch} has {units} channels of output for each of its features and {5 * len(RATIOS)} more, and "
+                f"not {total}: use it for the task {cls.task}"
             )
         return channels
 
@@ -112,20 +113,22 @@ class MaskRCNN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        packed = [pack(torch.cat(maps, 1)) for pack, maps in zip(self.pack, self.levels(x), strict=True)]
-        return torch.cat(packed, 1)
+        return self.packed(self.levels(x))
 
-    def levels(self, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Return features (N, C, h, w), objectness (N, A, h, w) and differences (N, 4 A, h, w) of P2 to P5."""
-        features = self.encoder(x)[1:]
-        pyramid = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
-        for i in range(len(pyramid) - 2, -1, -1):
-            pyramid[i] = pyramid[i] + self.down[i](pyramid[i + 1], pyramid[i])
+    def packed(self, levels: Sequence[Maps]) -> Tensor:
+        """Return the maps of all levels as one (N, C, h, w), at the coarsest stride."""
+        return torch.cat([pack(torch.cat(maps, 1)) for pack, maps in zip(self.pack, levels, strict=True)], 1)
+
+    def levels(self, x: Tensor) -> list[Maps]:
+        """Return the maps of P2 to P5 of an image (N, bands, H, W)."""
+        return self.propose(self.pyramid(x))
+
+    def propose(self, pyramid: Sequence[Tensor]) -> list[Maps]:
+        """Return the maps of levels (N, C, h, w)."""
         found = []
-        for output, level in zip(self.output, pyramid, strict=True):
-            made = output(level)
-            hidden = self.proposal(made)
-            found.append((made, self.objectness(hidden), self.deltas(hidden)))
+        for level in pyramid:
+            hidden = self.proposal(level)
+            found.append((level, self.objectness(hidden), self.deltas(hidden)))
         return found
 
 
@@ -161,5 +164,6 @@ class MaskHead(nn.Sequential):
                 nn.init.zeros_(layer.bias)
 
 
-def _packing(factor: int) -> nn.Sequential:
+def packing(factor: int) -> nn.Sequential:
+    """Return layers that make the factor x factor units of a cell channels of one unit: (N, C f^2, h / f, w / f)."""
     return nn.Sequential(PadToMultiple(factor), nn.PixelUnshuffle(factor))
