@@ -154,12 +154,12 @@ class Recipe:
                 f"{self.arch} is no network for the task {self.task!r}: {' and '.join(names)}, with --things or "
                 f"--ids; other networks learn them as the task {INSTANCES!r}"
             )
-        if self.task in OF_OBJECTS and any(source.coarse for source in self.sources):
+        if any(source.coarse for source in self.sources) and self._learns_objects:
             raise TrainingError(
                 "coarse labels teach shares of classes, and no objects: leave out --coarse, or learn classes alone, "
                 "without --things and --ids"
             )
-        if self.task not in OF_OBJECTS and any(source.things or source.ids for source in self.sources):
+        if any(source.things or source.ids for source in self.sources) and not self._learns_objects:
             raise TrainingError(
                 f"sources have things or ids, and the task {self.task!r} learns no objects: say task = "
                 f'"{INSTANCES}", or leave them out'
@@ -175,6 +175,11 @@ class Recipe:
                 "a table or a share of coarse labels was given, but no source has any: name them by --coarse, or by "
                 "coarse in a source"
             )
+
+    @property
+    def _learns_objects(self) -> bool:
+        """Return whether the targets of the task are made of objects."""
+        return "instance" in self.make_task().label_maps
 
     def make_task(self) -> Task:
         """Return the task, for the classes of the recipe.
