@@ -6,7 +6,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,6 +188,21 @@ class ObjectPolygons:
     def on(self, grid: Grid) -> PolygonIds:
         """Return the objects on the grid of an image."""
         return PolygonIds(self, grid)
+
+
+def objects_of(polygons: PolygonLabels, things: Callable[[str], bool], *, complete: bool) -> ObjectPolygons:
+    """Return polygons as objects.
+
+    Args:
+        polygons: of a vector file.
+        things: for which entries of the column polygons are objects; without a column all are.
+        complete: whether no object lies where there is no polygon.
+    """
+    parts = parts_of(polygons)
+    chosen = np.ones(len(parts), bool)
+    if polygons.has_texts:
+        chosen[parts.numbers] = [text is not None and things(text) for text in parts.texts]
+    return ObjectPolygons(parts, chosen, complete)
 
 
 def parts_of(polygons: PolygonLabels) -> PolygonLabels:

@@ -57,8 +57,8 @@ def polygons(folder: Path) -> Path:
 
 
 def drawn(folder: Path, write: Callable[..., Path], **options: object) -> RasterScene:
-    given = {"vector": polygons(folder), "field": "kind", "background": "land", "things": True} | options
-    return scene_of(Item(image(write)), ImageLabelOptions(CLASSES, **given))  # type: ignore[arg-type]
+    given = {"field": "kind", "background": "land", "things": True} | options
+    return scene_of(Item(image(write), polygons=polygons(folder)), ImageLabelOptions(CLASSES, **given))  # type: ignore[arg-type]
 
 
 def maps(scene: Scene, rect: Rect) -> dict[str, NDArray[np.generic]]:
@@ -154,9 +154,9 @@ def test_ids_are_paired_by_name(write_raster: Callable[..., Path]) -> None:
 
 def test_polygons_of_no_class_of_things_are_refused(write_raster: Callable[..., Path], tmp_path: Path) -> None:
     plain = ClassMap.from_json([{"value": n, "name": name} for n, name in enumerate(CLASSES.names)])
-    options = ImageLabelOptions(plain, polygons(tmp_path), "kind", background="land", things=True)
+    options = ImageLabelOptions(plain, "kind", background="land", things=True)
     with pytest.raises(ClassError, match=r"p.gpkg has polygons of building, pond, and the class table calls none of"):
-        scene_of(Item(image(write_raster)), options)
+        scene_of(Item(image(write_raster), polygons=polygons(tmp_path)), options)
 
 
 def test_sources_name_objects_once() -> None:
@@ -174,10 +174,10 @@ def test_sources_name_objects_once() -> None:
 def test_tiles_that_cut_houses_show_what_their_mosaic_shows(sample_tiles: Path) -> None:
     tiles = sorted((sample_tiles / "buildings/tiles").glob("*.tif"))
     polygons = sample_tiles / "buildings/buildings.gpkg"
-    options = ImageLabelOptions(TWO, polygons, background="land", things=True)
+    options = ImageLabelOptions(TWO, background="land", things=True)
     with open_source(tiles) as source:
         grid = source.grid
-    labels = labels_for([Item(tile) for tile in tiles], options, LabelSetBuilder(TWO))
+    labels = labels_for([Item(tile, polygons=polygons) for tile in tiles], options, LabelSetBuilder(TWO))
     drawn = labels[0]
     assert isinstance(drawn, LabelPolygons) and drawn.objects is not None
     whole = drawn.objects.on(grid)
@@ -200,8 +200,8 @@ def test_tiles_that_cut_houses_show_what_their_mosaic_shows(sample_tiles: Path) 
 def test_a_source_pairs_rasters_of_ids_with_its_images(write_raster: Callable[..., Path], tmp_path: Path) -> None:
     tile, ids = image(write_raster), write_raster(np.zeros((40, 60), np.uint16), "a_ids.tif")
     labels = write_raster(np.zeros((40, 60), np.uint8), "a_labels.tif")
-    assert find_items(SourceSpec("a.tif", ids="a_ids.tif"), tmp_path) == [Item(tile, ids=ids)]
+    assert find_items(SourceSpec("a.tif", ids="a_ids.tif"), tmp_path, tmp_path) == [Item(tile, ids=ids)]
     both = SourceSpec("a.tif", ids="a_ids.tif", labels="a_labels.tif")
-    assert find_items(both, tmp_path) == [Item(tile, labels, ids=ids)]
+    assert find_items(both, tmp_path, tmp_path) == [Item(tile, labels, ids=ids)]
     with pytest.raises(TrainingError, match=r"source 'a.tif': .*b_ids.tif: no such file"):
-        find_items(SourceSpec("a.tif", ids="b_ids.tif"), tmp_path)
+        find_items(SourceSpec("a.tif", ids="b_ids.tif"), tmp_path, tmp_path)
