@@ -12,7 +12,7 @@ from landseg.classes import IGNORE_INDEX, MAX_CLASSES, ClassMap
 from landseg.errors import ClassError, GridError, LandsegError
 from landseg.geo.grid import Grid, Rect
 from landseg.labels.coverage import Coverage, shorten_notes
-from landseg.labels.instances import ObjectPolygons, objects_of
+from landseg.labels.instances import NONE, UNKNOWN, ObjectPolygons, objects_of
 from landseg.labels.left_out import Masks, Reason
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.reader import LabelReader, Pixels
@@ -168,8 +168,9 @@ class PolygonCodes:
         self._codes = None if field is None else codes
         self._outside = IGNORE_INDEX if outside is None else beyond
         self._files = found
+        beyond = NONE if self.filled else UNKNOWN
         self._objects = {
-            path: objects_of(one, things, complete=self.filled) for path, one in found.items() if things is not None
+            path: objects_of(one, things, beyond=beyond) for path, one in found.items() if things is not None
         }
         self.notes = shorten_notes([tuple(filter(None, (*one.notes, one.unnamed))) for one in found.values()])
 

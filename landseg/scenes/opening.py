@@ -20,7 +20,7 @@ from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, refuse_indices
 from landseg.geo.rasters.source import FileSource
 from landseg.labels.coverage import Coverage, shorten_notes
 from landseg.labels.image_lists import Item, polygon_files
-from landseg.labels.instances import IdFile, objects_of
+from landseg.labels.instances import NONE, OUTSIDE, UNKNOWN, IdFile, objects_of
 from landseg.labels.label_colors import IGNORED, Colors, colors_of, label_source
 from landseg.labels.polygons import PolygonLabels
 from landseg.labels.raster_labels import RasterLabels
@@ -310,10 +310,10 @@ def label_polygons(
     values = None if indices is None else {text: targets[names[index]] for text, index in indices.items()}
     inside = targets[shown[0]] if indices is None else IGNORE_INDEX
     are_things = _are_things(options, indices) if options.things else None
+    beyond = NONE if outside != IGNORE_INDEX else OUTSIDE if options.partial is not None else UNKNOWN
     made = {}
     for path, polygons in read.items():
-        complete = outside != IGNORE_INDEX
-        objects = None if are_things is None else objects_of(polygons, are_things, complete=complete)
+        objects = None if are_things is None else objects_of(polygons, are_things, beyond=beyond)
         made[path] = LabelPolygons(polygons, outside, values, inside, outside_name, objects)
     return made
 

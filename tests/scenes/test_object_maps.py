@@ -19,7 +19,7 @@ from landseg.errors import ClassError, TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.labels.image_lists import Item, with_ids
-from landseg.labels.instances import _shares
+from landseg.labels.instances import OUTSIDE, _shares
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.opener import LabelPolygons, Opener
@@ -88,6 +88,22 @@ def test_outside_is_unknown_without_a_background(write_raster: Callable[..., Pat
     assert outside.any() and (found["instance"][outside] == -1).all() and (found["interior"][outside] == 255).all()
     assert np.array_equal(found["instance"] == -1, outside)
     assert scene.drawn is not None
+
+
+def test_partial_polygons_end_at_their_outlines(write_raster: Callable[..., Path], tmp_path: Path) -> None:
+    scene = drawn(tmp_path, write_raster, background=None, partial="unknown")
+    found = maps(scene, scene.rect)
+    outside = found["class"] == 255
+    assert np.array_equal(found["instance"] == OUTSIDE, outside) and (found["interior"][outside] == 255).all()
+    part = MaskedScene(scene, lambda rect: np.broadcast_to(np.arange(rect.left, rect.right) < 30, rect.shape))
+    kept = maps(part, scene.rect)["instance"]
+    assert np.array_equal(kept == OUTSIDE, outside), "what is learned ends there as well where the rest is kept"
+    assert (kept[:, 30:][~outside[:, 30:]] == -1).all()
+    coarser = read_crop(scene, Rect(0, 0, 20, 30), factor=2.0).labels["instance"].numpy()
+    assert set(np.unique(coarser).tolist()) == {OUTSIDE, 0, 1, 2, 3}
+    # Twin: all others are none of these, so that no object lies there.
+    others = maps(drawn(tmp_path, write_raster, background=None, partial="others"), scene.rect)
+    assert not (others["instance"] < 0).any()
 
 
 def read_in_child(scene: Scene, rect: Rect, queue: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
