@@ -85,6 +85,11 @@ def pair(
                 f"no labels{where}: {shorten_list(bare)}; name a folder of "
                 f"label rasters or a vector file after the images{fill}"
             )
+        if drawn := [str(item.labels) for item in items if item.labels is not None and is_vector(item.labels)]:
+            raise TrainingError(
+                f"the list names vector files as labels: {shorten_list(drawn)}; it may name label rasters, and "
+                "vector files go after it, as a glob or a folder"
+            )
         return items
     named = [labels] if isinstance(labels, str) else list(labels)
     if (files := PolygonFiles.named(named, asked=polygons)) is not None:

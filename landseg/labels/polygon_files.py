@@ -10,7 +10,7 @@ from pathlib import Path
 
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.rasters.raster import opens
-from landseg.geo.vectors.names import PARQUET, is_vector, split_layer, stem_of
+from landseg.geo.vectors.names import PARQUET, is_there, is_vector, split_layer, stem_of
 from landseg.labels.pairing import IMAGERY, rasters_in
 from landseg.text.amounts import shorten_list
 
@@ -86,8 +86,7 @@ def _ends_a_list(path: str) -> bool:
 
 def _is_file(name: str) -> bool:
     """Return whether a name is that of one vector file, which need not be there."""
-    file = split_layer(name)[0]
-    return is_vector(name) and (os.path.exists(file) or not glob.has_magic(file))
+    return is_vector(name) and (is_there(name) or not glob.has_magic(split_layer(name)[0]))
 
 
 def _is_shapefile(name: str) -> bool:

@@ -83,6 +83,15 @@ def test_misfits_are_one_sentence(tmp_path: Path, files: list[str], labels: list
         pair(f"{tmp_path}/[ij]/*.tif", [str(tmp_path / name) for name in labels])
 
 
+def test_a_list_takes_vector_files_after_it(tmp_path: Path) -> None:
+    touch(tmp_path, "i/a.tif", "v/a.gpkg")
+    (tmp_path / "list.csv").write_text("image,labels\ni/a.tif,v/a.gpkg\n")
+    with pytest.raises(TrainingError, match=r"the list names vector files as labels: .*a\.gpkg; .*files go after it"):
+        pair(str(tmp_path / "list.csv"))
+    (item,) = pair(str(tmp_path / "list.csv"), str(tmp_path / "v/*.gpkg"))
+    assert item.labels is None and item.polygons == tmp_path / "v/a.gpkg"
+
+
 def test_images_may_go_without_where_they_have_other_labels(tmp_path: Path) -> None:
     touch(tmp_path, "i/a.tif", "i/b.tif", "v/b.gpkg")
     files, images = PolygonFiles.named([str(tmp_path / "v")]), items_of(str(tmp_path / "i"))
