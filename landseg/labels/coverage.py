@@ -137,7 +137,13 @@ def _names(files: Sequence[_Lying]) -> str:
 
 
 def shorten_notes(notes: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Return the notes about each of several files: those about the first few files, and the number of the others."""
+    """Return the notes about each of several files: those about the first few files, and the number of the others.
+
+    >>> shorten_notes([["a: one left out"], [], ["b: two left out"]])
+    ('a: one left out', 'b: two left out')
+    >>> shorten_notes([[f"{number}: one left out"] for number in range(7)])[4:]
+    ('4: one left out', '2 more vector files have notes like these')
+    """
     some = [own for own in notes if own]
     more = len(some) - _NAMES
     rest = [f"{counted(more, 'more vector file has', 'more vector files have')} notes like these"] if more > 0 else []

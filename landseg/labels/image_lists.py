@@ -94,7 +94,17 @@ def pair(
     named = [labels] if isinstance(labels, str) else list(labels)
     if (files := PolygonFiles.named(named, asked=polygons)) is not None:
         return with_polygons(items, files)
-    return _paired(items, [path for one in named for path in find_rasters(one)], shorten_list(named))
+    try:
+        return _paired(items, [path for one in named for path in find_rasters(one)], shorten_list(named))
+    except TrainingError as error:
+        files = PolygonFiles.named(named, asked=True)
+        if polygons or files is None:
+            raise
+        first = files.names[0]
+        raise TrainingError(
+            f"{error}; vector files are there too, such as {first}: they are the labels with an option that polygons "
+            f"take (--things, --class-field, --background), or named by a glob, '*{file_of(first).suffix}'"
+        ) from error
 
 
 def with_polygons(items: Sequence[Item], files: PolygonFiles, *, where_possible: bool = False) -> list[Item]:

@@ -48,6 +48,17 @@ def test_what_meant_rasters_before_still_does(tmp_path: Path) -> None:
     assert found(tmp_path, "l/*.png", polygons=True) == ["l/a.png", "l/b.png"]
 
 
+def test_a_folder_of_images_and_vector_files_says_how_to_mean_these(tmp_path: Path) -> None:
+    touch(tmp_path, "i/a.tif", "i/b.tif", "i/a.gpkg", "i/b.gpkg")
+    with pytest.raises(
+        TrainingError, match=r"2 of 2 images have no labels .*vector files are there too, such as .*a\.gp"
+    ):
+        found(tmp_path, "i")
+    with pytest.raises(TrainingError, match=r"no labels .* or the like$"):  # Twin: there are none.
+        touch(tmp_path, "l/x.tif")
+        found(tmp_path, "l")
+
+
 def test_a_folder_of_one_shapefile_is_one_file(tmp_path: Path) -> None:
     touch(tmp_path, "i/a.tif", "i/b.tif", "v/roofs.shp", "v/roofs.dbf", "v/roofs.shx")
     assert found(tmp_path, "v") == ["v", "v"]
