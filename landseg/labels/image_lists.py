@@ -281,13 +281,14 @@ def _paired(
             bare.append(str(item.image))
     if bare:
         first = Path(bare[0])
-        likely = f"{first.stem}{endings[0]}{first.suffix}, {first.stem}.png"
+        likely = f"{first.stem}{endings[0]}{first.suffix}, {first.stem}.png or the like"
         if is_vector(rasters[0]):
-            likely = f"{first.stem}{file_of(rasters[0]).suffix}"
+            likely = f"{first.stem}{file_of(rasters[0]).suffix} or the like"
+            likely += f", or the name of the file if it labels all: {rasters[0]}" if len(rasters) == 1 else ""
         raise TrainingError(
             f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
             f"no {'labels' if noun == 'label raster' else noun} in {named}: {shorten_list(bare)}; expected "
-            f"{likely} or the like"
+            f"{likely}"
         )
     if torn:
         raise TrainingError(

@@ -72,7 +72,7 @@ def test_a_folder_of_one_shapefile_is_one_file(tmp_path: Path) -> None:
         (
             ["v/b.gpkg"],
             ["v"],
-            r"1 of 2 images has no vector file in .*/v: .*i/a\.tif; expected a\.gpkg or",
+            r"1 of 2 images has no vector file in .*/v: .*i/a\.tif; expected a\.gpkg or .* all: .*/v/b\.gpkg$",
         ),
         (
             ["v/a.gpkg", "v/a.fgb", "v/b.fgb"],

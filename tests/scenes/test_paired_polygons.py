@@ -22,10 +22,14 @@ from landseg.classes import ClassMap
 from landseg.data import inspect_data
 from landseg.errors import LandsegError, TrainingError, VectorError
 from landseg.labels.image_lists import Item, pair
-from landseg.scenes.opening import ImageLabelOptions
+from landseg.scenes.data_source import SourceSpec
+from landseg.scenes.label_sets import LabelSetBuilder
+from landseg.scenes.opener import LabelPolygons
+from landseg.scenes.opening import ImageLabelOptions, labels_for
+from landseg.scenes.targets import UnknownTargets
 from landseg.training.recipe import Recipe, recipe_of
 from landseg.training.recipe_from_files import DataFiles, fill_recipe
-from landseg.training.sources import fully_named, open_scenes
+from landseg.training.sources import find_items, fully_named, open_scenes
 from tests.parts.labelled import landseg
 from tests.parts.opened import open_items
 from tests.parts.small_runs import SMALL
@@ -286,6 +290,38 @@ def test_what_goes_with_rasters_alone_is_refused(tiles: Path) -> None:
         open_scenes(recipe(tiles, ["a.tif"]), tiles)
 
 
+def test_images_with_coarse_labels_may_go_without(tiles: Path) -> None:
+    (tiles / "b.gpkg").unlink()
+    made = recipe(tiles, "*.gpkg")
+    spec = replace(made.sources[0], coarse="coarse")
+    with pytest.raises(TrainingError, match=r"1 of 3 images has no vector file in .*\*\.gpkg"):  # Twin.
+        find_items(made.sources[0], tiles, tiles)
+    items = find_items(spec, tiles, tiles)
+    assert [item.polygons and item.polygons.name for item in items] == ["a.gpkg", None, "c.gpkg"]
+    labels = labels_for(items, ImageLabelOptions(TABLE, background="land"), LabelSetBuilder(TABLE))
+    assert isinstance(labels[1], UnknownTargets) and isinstance(labels[0], LabelPolygons)
+
+
+def test_sources_of_the_same_images_each_have_their_own_labels(
+    tiles: Path, write_raster: Callable[..., Path]
+) -> None:
+    """Where the first source's rasters say nothing those of the next one do, then polygons."""
+    half, most = np.zeros((SIDE, SIDE), np.uint8), np.full((SIDE, SIDE), 2, np.uint8)
+    half[:, :20], most[:, 30:] = 1, 0
+    for folder, pixels in (("one", half), ("other", most)):
+        (tiles / folder).mkdir()
+        for name in BOXES:
+            write_raster(pixels, f"{folder}/{name}.png", transform=Affine.identity(), crs=None)
+    values = {"0": "ignore", "1": "field", "2": "land"}
+    one = SourceSpec("*.tif", name="one", labels="one", values=values)
+    other = replace(one, name="other", labels="other")
+    drawn = SourceSpec("*.tif", name="drawn", polygons="{stem}.gpkg", background="land")
+    found = targets(replace(recipe(tiles, "*.gpkg"), sources=(one, other, drawn)), tiles)
+    expected = painted(BOXES["c"])
+    expected[:, :20], expected[:, 20:30] = 0, 1
+    assert found[2].tolist() == expected.tolist()
+
+
 # --- the sample ----------------------------------------------------------------------------------------------------
 
 
@@ -301,6 +337,16 @@ def test_the_sample_parcels_are_counted(sample_tiles: Path, labels: str) -> None
     assert report["objects"]["objects"] == 139 and report["findings"] == []
     assert [row["name"] for row in report["classes"]] == ["parcels", "background"]
     assert [Path(one["labels"]).name for one in report["files"]] == ["field_02.gpkg", "field_16.gpkg"]
+
+
+def test_points_beside_their_images_are_counted(sample_tiles: Path) -> None:
+    folder = str(sample_tiles / "trees/train")
+    report = inspect_data(folder, folder, buffer=1, things=True, background="ground")
+    points = [len(geopandas.read_file(path)) for path in Path(folder).glob("*.geojson")]
+    assert report.objects is not None and report.objects.objects == sum(points) == 430
+    assert [one.name for one in report.classes] == ["train", "ground"]
+    assert all(one.text.endswith("became areas, 1 m around") for one in report.findings[:-1])
+    assert report.findings[-1].text == "1 more vector file has notes like these"
 
 
 @pytest.mark.slow
