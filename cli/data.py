@@ -20,8 +20,8 @@ def command(
         list[str],
         typer.Argument(
             metavar="IMAGES... [LABELS]",
-            help="Images (folders, globs, files or a CSV list), then labels (rasters, or one vector file). A single "
-            "path is a list with its labels, or images without any.",
+            help="Images (folders, globs, files or a CSV list), then labels (rasters or vector files of the images' "
+            "names, or one vector file for all). A single path is a list with its labels, or images without any.",
         ),
     ],
     sheet: Annotated[
@@ -104,11 +104,13 @@ def command(
     """
     from landseg.data import inspect_data
     from landseg.geo.vectors.names import with_layer
+    from landseg.labels.polygon_files import images_and_labels
 
     with console.working():
         if split is None and (group is not None or block or gap or aoi):
             raise typer.BadParameter("--group, --block, --gap and --aoi go with --split")
-        images, labels = (paths, None) if len(paths) == 1 else (paths[:-1], with_layer(paths[-1], layer))
+        images, named = images_and_labels(paths)
+        labels = [with_layer(name, layer) for name in named] or None
         if things and labels is None:
             raise typer.BadParameter("--things goes with a vector file of labels: name it after the images")
         if labels is None and layer is not None:

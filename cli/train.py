@@ -22,8 +22,8 @@ def command(
         list[str],
         typer.Argument(
             metavar="IMAGES LABELS | RECIPE.toml",
-            help="Images (folders, globs, files or a CSV list), then labels (rasters, or one vector file); or a "
-            "recipe that names both.",
+            help="Images (folders, globs, files or a CSV list), then labels (rasters or vector files of the images' "
+            "names, or one vector file for all); or a recipe that names both.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="The model file, .safetensors.")],
@@ -288,6 +288,7 @@ def command(
     The file is what landseg predict -m takes. Its card holds the accuracy on scenes that were kept out of training.
     Defaults in [brackets] are those of IMAGES LABELS; a recipe may set its own.
     """
+    from landseg.labels.polygon_files import images_and_labels
     from landseg.training.ready import read_mapping, refuse_existing, refuse_missing
     from landseg.training.run_options import RunOptions
 
@@ -332,7 +333,8 @@ def command(
             seed=seed,
             set=tuple(setting or ()),
         )
-        named = wanted.data(paths[:-1] or paths, paths[-1] if len(paths) > 1 else None, data)
+        images, labels = images_and_labels(paths)
+        named = wanted.data(images, labels or None, data)
         refuse_existing(output, output.with_suffix(".run"), resume=resume, overwrite=overwrite)
         refuse_missing(named, config=config, init=init, said=wanted.map_classes)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
-from landseg.geo.rasters.address import File, Files, file_name, file_names
+from landseg.geo.rasters.address import Files, file_names
 
 if TYPE_CHECKING:
     from landseg.scenes.data_report import DataReport
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["inspect_data"]
 
 
-def inspect_data(images: Files, labels: File | None = None, **options: Unpack[InspectKeywords]) -> DataReport:
+def inspect_data(images: Files, labels: Files | None = None, **options: Unpack[InspectKeywords]) -> DataReport:
     """Read every image and its labels once, in bounded memory, and return their figures and faults.
 
     Files that cannot be read, images without labels and the like are findings of the report.
 
     Args:
         images: folders, globs, files (or datasets that rasterio has open) or lists of them.
-        labels: a folder of label rasters, or a vector file; None: those that a list names, if it does.
+        labels: label rasters, or vector files, with the images' names: a folder, a glob or files; or one vector file
+            for all images; None: those that a list names, if it does.
         **options: the fields of `landseg.scenes.inspect_options.InspectOptions`, by name.
 
     Raises:
@@ -35,7 +36,7 @@ def inspect_data(images: Files, labels: File | None = None, **options: Unpack[In
     from landseg.scenes.inspect_options import InspectOptions
     from landseg.scenes.inspection import Inspection
 
-    names, truth = file_names(images), None if labels is None else file_name(labels)
+    names, truth = file_names(images), None if labels is None else file_names(labels)
     wanted = InspectOptions.of(options, verb="inspect_data")
     sheet = wanted.sheet
     if sheet is not None:
@@ -59,7 +60,7 @@ def inspect_data(images: Files, labels: File | None = None, **options: Unpack[In
     return replace(found, sheet=sheet)
 
 
-def _refusal(images: Sequence[str], labels: str | None, options: InspectOptions) -> list[Issue]:
+def _refusal(images: Sequence[str], labels: Sequence[str] | None, options: InspectOptions) -> list[Issue]:
     """Return the sentence by which `train` would refuse images and labels, as an issue; none where it takes them."""
     from landseg.scenes.issues import Issue
     from landseg.training.recipe_from_files import DataFiles
@@ -67,7 +68,7 @@ def _refusal(images: Sequence[str], labels: str | None, options: InspectOptions)
 
     files = DataFiles(
         tuple(images),
-        None if labels is None else (labels,),
+        None if labels is None else tuple(labels),
         classes=options.classes,
         ignore=options.ignore,
         class_field=options.class_field,

@@ -82,7 +82,7 @@ def train(
     Args:
         images: folders, globs, files (or datasets that rasterio has open) or a list; or a recipe: a TOML file, see
             ``landseg.training.recipe``, or what was read from one and changed.
-        labels: label rasters, a folder of them, or a vector file.
+        labels: label rasters or vector files of the images' names, or a folder of them; or one vector file for all.
         output: the model file to write (``.safetensors``).
         data: the folder that the names of images and labels, or the recipe's, start from.
         keep_out: globs over scene names, in place of the recipe's split; these scenes are not trained on but

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from landseg.dense.label_maps import OUTSIDE
+
 UNKNOWN = 255
 """The value of a target where nothing is known."""
 _MOST = np.iinfo(np.int32).max
@@ -22,8 +24,8 @@ def instance_targets(labels: Mapping[str, Tensor], *, border: float, near: float
 
     "boundary" is 1 where a pixel with another number of the map "instance", 0 among them, lies within ``border``
     pixels, from centre to centre, and else 0; it is unknown where the number is, and where no such pixel is seen but
-    may lie outside the crop or where numbers are unknown. "near" is 1 where two things lie within ``near`` pixels;
-    one of them may be the pixel's own.
+    may lie outside the crop or where numbers are unknown. To an object `OUTSIDE` is another number. "near" is 1
+    where two things lie within ``near`` pixels; one of them may be the pixel's own.
 
     Args:
         labels: "class", "instance" and "interior", see `landseg.dense.label_maps`.
@@ -32,6 +34,9 @@ def instance_targets(labels: Mapping[str, Tensor], *, border: float, near: float
     ids: Ids = labels["instance"].numpy().astype(np.int32, copy=False)
     known = ids >= 0
     boundary = _several(ids, known, border).astype(np.uint8)
+    outside = ids == OUTSIDE
+    if outside.any():
+        boundary[(ids > 0) & _largest(outside, border)] = 1
     boundary[(boundary == 0) & _is_beyond(known, border)] = UNKNOWN
     boundary[~known] = UNKNOWN
     return {

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, MAX_CLASSES, ClassMap
-from landseg.errors import ClassError, GridError
+from landseg.errors import ClassError, GridError, LandsegError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.vectors.names import stem_of
-from landseg.labels.coverage import Coverage
-from landseg.labels.instances import ObjectPolygons, parts_of
+from landseg.labels.coverage import Coverage, shorten_notes
+from landseg.labels.instances import NONE, UNKNOWN, ObjectPolygons, objects_of
 from landseg.labels.left_out import Masks, Reason
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.reader import LabelReader, Pixels
 from landseg.labels.value_mapping import class_indices
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, shorten_list
 
 
 class BurntPolygons(LabelReader):
@@ -100,8 +99,8 @@ def open_polygons(
     else:
         inside = _only_class(path, classes, background)
     outside = IGNORE_INDEX if background is None else classes.names.index(background)
-    coverage = Coverage(polygons, outside=background)
-    coverage.add(path.name, grid)
+    coverage = Coverage(outside=background)
+    coverage.add(polygons, path.name, grid)
     beyond = "nobody knows" if background is None else background
     rule = f"{path.name}: a pixel has the class of the polygon that covers its centre; outside, {beyond}"
     note = "; ".join((rule, *polygons.notes, *coverage.sentences(away=False)))
@@ -121,67 +120,100 @@ def _only_class(path: Path, classes: ClassMap, background: str | None) -> int:
 
 
 class PolygonCodes:
-    """The polygons of a vector file that label all images, as codes whose classes are not known yet.
+    """The polygons of the vector files that label images, as codes whose classes are not known yet.
+
+    A code is the same in all files. Of several files those that cannot be used are refused when their image is read.
+
+    Args:
+        files: vector files, or layers of them; each labels an image or several.
+        field: the column with the class of each polygon; None: all polygons are one entry.
+        title: the name of that entry.
+        outside: the class of all that lies outside the polygons; None: it is not known.
+        buffer_m: metres around lines and points that count as theirs; None: these are refused.
+        things: for which entries polygons are objects; None: for none.
 
     Attributes:
         texts: by code: the column's entries, in order, then the class of all that lies outside, where it is named.
-            Without a column all polygons are one entry.
-        labels: the polygons.
         coverage: on which images they lie; every image has to be added before any is read.
-        objects: the polygons as objects, where ``things`` tells for which entries they are; else None.
-        notes: sentences about what was left out of the file, and about polygons of which the column says nothing:
+        notes: sentences about what was left out of the files, and about polygons of which the column says nothing:
             these are unknown.
 
     Raises:
-        VectorError: the file cannot be read, holds other things than polygons, or has no such column.
+        VectorError: no file can be read, holds polygons alone and has such a column.
         ClassError: too many entries.
     """
 
     def __init__(
         self,
-        path: Path,
+        files: Sequence[Path],
         field: str | None,
         *,
-        only: str | None = None,
+        title: str,
         outside: str | None = None,
         buffer_m: float | None = None,
         things: Callable[[str], bool] | None = None,
     ) -> None:
-        self.labels = PolygonLabels(path, field, buffer_m=buffer_m)
-        self.coverage = Coverage(self.labels, outside=outside)
-        self.notes = (*self.labels.notes, *filter(None, [self.labels.unnamed]))
-        names = [only or stem_of(path)] if field is None else sorted(self.labels.known_counts())
+        self.coverage = Coverage(outside=outside)
+        found, self._faults = _readable(files, field, buffer_m)
+        names = [title] if field is None else sorted({text for one in found.values() for text in one.known_counts()})
         if len(names) > MAX_CLASSES - 1:
             raise ClassError(
-                f"column {field!r} of {path} has {counted(len(names), 'entry')}, expected {MAX_CLASSES - 1} classes "
-                "at most: name the column with the class"
+                f"column {field!r} of {shorten_list([str(path) for path in found])} has "
+                f"{counted(len(names), 'entry')}, expected {MAX_CLASSES - 1} classes at most: name the column with "
+                "the class"
             )
         codes = {name: code for code, name in enumerate(names)} | {"": IGNORE_INDEX}
         beyond = codes.get(outside or "", len(names)) if outside else len(names)
         self.texts = names + ([outside] if outside is not None and beyond == len(names) else [])
         self._codes = None if field is None else codes
         self._outside = IGNORE_INDEX if outside is None else beyond
-        self.objects = None if things is None else self._made_objects(field, things)
-
-    def _made_objects(self, field: str | None, things: Callable[[str], bool]) -> ObjectPolygons:
-        parts = parts_of(self.labels)
-        chosen = np.ones(len(parts), bool)
-        if field is not None:
-            chosen[parts.numbers] = [text is not None and things(text) for text in parts.texts]
-        return ObjectPolygons(parts, chosen, self.filled)
+        self._files = found
+        beyond = NONE if self.filled else UNKNOWN
+        self._objects = {
+            path: objects_of(one, things, beyond=beyond) for path, one in found.items() if things is not None
+        }
+        self.notes = shorten_notes([tuple(filter(None, (*one.notes, one.unnamed))) for one in found.values()])
 
     @property
     def filled(self) -> bool:
         """True where a class is named for all that lies outside the polygons."""
         return self._outside != IGNORE_INDEX
 
-    def on(self, grid: Grid) -> BurntPolygons:
-        """Return the polygons as codes (uint8) on the grid of an image, IGNORE_INDEX where nothing is known.
+    def labels(self, file: Path) -> PolygonLabels | None:
+        """Return the polygons of a file; None where it cannot be used."""
+        return self._files.get(file)
+
+    def objects(self, file: Path) -> ObjectPolygons | None:
+        """Return the polygons of a file as objects; None where they are none, or it cannot be used."""
+        return self._objects.get(file)
+
+    def on(self, file: Path, grid: Grid) -> BurntPolygons:
+        """Return the polygons of a file as codes (uint8) on an image's grid, IGNORE_INDEX where nothing is known.
 
         Raises:
+            VectorError, ClassError: the file cannot be used.
             GridError: none lies on it, and nothing says what lies outside; or none lies on any image.
         """
-        if not self.labels.touches(grid) and not (self.filled and self.coverage.lies):
+        if file in self._faults:
+            raise self._faults[file]
+        polygons, objects = self._files[file], self.objects(file)
+        if not polygons.touches(grid) and not (self.filled and not self.coverage.is_astray(polygons)):
             raise GridError("no polygon lies on it")
-        burnt = None if self.objects is None else self.objects.polygons
-        return BurntPolygons(self.labels, grid, self._outside, self._codes, 0, burnt=burnt)
+        burnt = None if objects is None else objects.polygons
+        return BurntPolygons(polygons, grid, self._outside, self._codes, 0, burnt=burnt)
+
+
+def _readable(
+    files: Sequence[Path], field: str | None, buffer_m: float | None
+) -> tuple[dict[Path, PolygonLabels], dict[Path, LandsegError]]:
+    """Return the polygons of the files that can be used, and the faults of the others, by file."""
+    found: dict[Path, PolygonLabels] = {}
+    faults: dict[Path, LandsegError] = {}
+    for path in files:
+        try:
+            found[path] = PolygonLabels(path, field, buffer_m=buffer_m, empty=len(files) > 1)
+        except LandsegError as error:
+            faults[path] = error
+    if faults and not found:
+        raise next(iter(faults.values()))
+    return found, faults

@@ -12,8 +12,9 @@ from landseg.errors import TrainingError
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.rasters.raster import opens
 from landseg.geo.vectors.layers import read_layer
-from landseg.geo.vectors.names import is_vector
+from landseg.geo.vectors.names import file_of, is_vector
 from landseg.labels.pairing import IDS, IMAGES, LABELS, plain_stem, rasters_in, stem_of
+from landseg.labels.polygon_files import PolygonFiles
 from landseg.runtime.replacement import refuse_unfinished_in
 from landseg.text.amounts import counted, part_of, plural, shorten_list
 from landseg.text.tables import read_csv
@@ -30,8 +31,10 @@ class Item:
 
     Attributes:
         image: its file.
-        labels: its own label raster; None where all images are labelled by one vector file.
+        labels: its own label raster; None where it has none.
         ids: its own raster of ids of objects; None where it has none.
+        polygons: the vector file, or a layer of one, that labels it: its own or that of all images; None where it has
+            none.
         split: the part of a split that a list puts the image in, such as "train"; None where no list does.
     """
 
@@ -39,6 +42,7 @@ class Item:
     labels: Path | None = None
     split: str | None = None
     ids: Path | None = None
+    polygons: Path | None = None
 
 
 def find_images(images: str | Sequence[str]) -> list[Path]:
@@ -53,14 +57,17 @@ def find_images(images: str | Sequence[str]) -> list[Path]:
     return [item.image for item in items_of(images)]
 
 
-def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None) -> list[Item]:
-    """Return every image with its label raster.
+def pair(
+    images: str | Sequence[str], labels: str | Sequence[str] | None = None, *, polygons: bool = False
+) -> list[Item]:
+    """Return every image with its label raster, or with the vector file that labels it.
 
     Args:
         images: see `find_images`.
-        labels: label rasters, as a folder, a glob or files: the one with the image's stem is the image's, endings
-            such as _labels or -mask aside. A vector file: it labels all images, and no item has labels of its own.
-            None: those that a list of images names.
+        labels: label rasters, or vector files, as a folder, a glob or files: the one with the image's stem is the
+            image's, endings such as _labels or -mask aside. A single vector file labels all images (see
+            `PolygonFiles.named`). None: the labels that a list of images names.
+        polygons: a folder of both kinds means its vector files.
 
     Raises:
         TrainingError: images without labels, or with several; all of them in one sentence.
@@ -78,20 +85,67 @@ def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None)
                 f"no labels{where}: {shorten_list(bare)}; name a folder of "
                 f"label rasters or a vector file after the images{fill}"
             )
+        if drawn := [str(item.labels) for item in items if item.labels is not None and is_vector(item.labels)]:
+            raise TrainingError(
+                f"the list names vector files as labels: {shorten_list(drawn)}; it may name label rasters, and "
+                "vector files go after it, as a glob or a folder"
+            )
         return items
     named = [labels] if isinstance(labels, str) else list(labels)
-    if len(named) == 1 and is_vector(named[0]):
-        return [replace(item, labels=None) for item in items]
-    return _paired(items, [path for one in named for path in find_rasters(one)], shorten_list(named))
+    if (files := PolygonFiles.named(named, asked=polygons)) is not None:
+        return with_polygons(items, files)
+    try:
+        return _paired(items, [path for one in named for path in find_rasters(one)], shorten_list(named))
+    except TrainingError as error:
+        files = PolygonFiles.named(named, asked=True)
+        if polygons or files is None:
+            raise
+        first = files.names[0]
+        raise TrainingError(
+            f"{error}; vector files are there too, such as {first}: they are the labels with an option that polygons "
+            f"take (--things, --class-field, --background), or named by a glob, '*{file_of(first).suffix}'"
+        ) from error
 
 
-def paired_where_possible(items: Sequence[Item], labels: str | Sequence[str]) -> list[Item]:
-    """Return every item with the label raster of its image's name (see `pair`), or without labels.
+def with_polygons(items: Sequence[Item], files: PolygonFiles, *, where_possible: bool = False) -> list[Item]:
+    """Return every item with the vector file that labels it, and no other labels.
+
+    Args:
+        items: the images.
+        files: the vector file that labels all images, or several: the one of an image's name is the image's.
+        where_possible: images without a vector file have no labels, in place of being refused.
 
     Raises:
-        TrainingError: images with several label rasters.
+        TrainingError: images without a vector file, or with several; all of them in one sentence.
+    """
+    if files.shared:
+        return [replace(item, labels=None, polygons=Path(files.names[0])) for item in items]
+    paths, noun = [Path(name) for name in files.names], "vector file"
+    if where_possible:
+        by_stem = _by_stem(paths)
+        found = [item for item in items if _labels_of(item.image, by_stem)]
+    else:
+        found = list(items)
+    own = {item.image: item.labels for item in (_paired(found, paths, files.said, noun) if found else [])}
+    return [replace(item, labels=None, polygons=own.get(item.image)) for item in items]
+
+
+def polygon_files(items: Sequence[Item]) -> list[Path]:
+    """Return the vector files that label images, each once."""
+    return list(dict.fromkeys(item.polygons for item in items if item.polygons is not None))
+
+
+def paired_where_possible(
+    items: Sequence[Item], labels: str | Sequence[str], *, polygons: bool = False
+) -> list[Item]:
+    """Return every item with the label raster or vector file of its image's name (see `pair`), or without labels.
+
+    Raises:
+        TrainingError: images with several of them.
     """
     named = [labels] if isinstance(labels, str) else list(labels)
+    if (files := PolygonFiles.named(named, asked=polygons)) is not None:
+        return with_polygons(items, files, where_possible=True)
     rasters = [path for one in named for path in find_rasters(one)]
     by_stem = _by_stem(rasters)
     found = [item for item in items if _labels_of(item.image, by_stem)]
@@ -227,10 +281,14 @@ def _paired(
             bare.append(str(item.image))
     if bare:
         first = Path(bare[0])
+        likely = f"{first.stem}{endings[0]}{first.suffix}, {first.stem}.png or the like"
+        if is_vector(rasters[0]):
+            likely = f"{first.stem}{file_of(rasters[0]).suffix} or the like"
+            likely += f", or the name of the file if it labels all: {rasters[0]}" if len(rasters) == 1 else ""
         raise TrainingError(
             f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
             f"no {'labels' if noun == 'label raster' else noun} in {named}: {shorten_list(bare)}; expected "
-            f"{first.stem}{endings[0]}{first.suffix}, {first.stem}.png or the like"
+            f"{likely}"
         )
     if torn:
         raise TrainingError(
@@ -257,7 +315,7 @@ def _paired(
 def _by_stem(rasters: Sequence[Path], endings: Sequence[str] = LABELS) -> dict[str, list[Path]]:
     by_stem: dict[str, list[Path]] = {}
     for raster in rasters:
-        by_stem.setdefault(plain_stem(raster, endings), []).append(raster)
+        by_stem.setdefault(plain_stem(file_of(raster), endings), []).append(raster)
     return by_stem
 
 
@@ -266,5 +324,5 @@ def _labels_of(image: Path, by_stem: dict[str, list[Path]], endings: Sequence[st
     for stem in dict.fromkeys((stem_of(image), plain_stem(image, IMAGES))):
         found = [file for file in by_stem.get(stem, []) if file.resolve() != image.resolve()]
         if found:
-            return [file for file in found if plain_stem(file, endings) != stem_of(file)] or found
+            return [file for file in found if plain_stem(file_of(file), endings) != stem_of(file_of(file))] or found
     return []

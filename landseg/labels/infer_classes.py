@@ -11,7 +11,7 @@ from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
 from landseg.errors import ClassError
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.raster import RasterFile
-from landseg.labels.image_lists import Item
+from landseg.labels.image_lists import Item, polygon_files
 from landseg.labels.label_colors import label_source
 from landseg.labels.legend import read_legend
 from landseg.labels.polygons import PolygonLabels
@@ -25,19 +25,21 @@ def classes_of(
 
     The table of rasters is the one that they carry; where they have a palette alone, every value that occurs is a
     class by that number, in its colour. The table of a vector file has the entries of its column: whole numbers are
-    values of classes, names get values from 1 on in alphabetical order.
+    values of classes, names get values from 1 on in alphabetical order. The table of several vector files has the
+    entries of all.
 
     Args:
-        labels: items with label rasters, or a vector file.
-        field: the vector file's column.
-        buffer_m: metres around its lines and points; None: these are refused.
+        labels: items with label rasters or vector files, or a vector file.
+        field: the column of vector files.
+        buffer_m: metres around their lines and points; None: these are refused.
 
     Raises:
         ClassError: nothing names the classes, the column is empty in places, or two rasters name different classes.
         VectorError: the vector file cannot be read, or has no such column.
     """
-    if isinstance(labels, str | Path):
-        return _of_column(Path(labels), field, buffer_m)
+    if files := [Path(labels)] if isinstance(labels, str | Path) else polygon_files(labels):
+        return _of_column(files, field, buffer_m)
+    assert not isinstance(labels, str | Path), "it is a vector file"
     rasters = [item.labels for item in labels if item.labels is not None]
     found = {path: _of_raster(path) for path in rasters}
     tables = [table for table in found.values() if table is not None]
@@ -92,10 +94,14 @@ def _values(path: Path) -> set[int]:
     return seen
 
 
-def _of_column(path: Path, field: str | None, buffer_m: float | None) -> ClassMap:
+def _of_column(files: Sequence[Path], field: str | None, buffer_m: float | None) -> ClassMap:
     if field is None:
-        raise ClassError(f"{path} is a vector file: say which column names the class (--class-field), or {_ADVICE}")
-    texts = sorted(PolygonLabels(path, field, buffer_m=buffer_m).counts())
+        names = shorten_list([str(path) for path in files])
+        what = f"{names} is a vector file" if len(files) == 1 else f"{names} are vector files"
+        raise ClassError(f"{what}: say which column names the class (--class-field), or {_ADVICE}")
+    several = len(files) > 1
+    read = [PolygonLabels(path, field, buffer_m=buffer_m, empty=several) for path in files]
+    texts = sorted({text for polygons in read for text in polygons.counts()})
     if all(text.removesuffix(".0").isdecimal() and float(text) <= MAX_VALUE for text in texts):
         numbers = sorted(int(text.removesuffix(".0")) for text in texts)
         return _table([{"value": number, "name": str(number)} for number in numbers])

@@ -6,7 +6,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.raster_labels import RasterLabels
 from landseg.labels.reader import LabelReader, Pixels
 
-NONE, UNKNOWN = 0, -1
-"""The numbers where no object is, and where none is known."""
+NONE, UNKNOWN, OUTSIDE = 0, -1, -2
+"""The numbers where no object is, where nothing is known, and where objects may be but none that is known."""
 MIDDLE, NO_INTERIOR = 254, 255
 """The interior in the middle of an object, and where none is known."""
 
@@ -52,7 +52,7 @@ class ObjectIds(ABC):
 
     @abstractmethod
     def read(self, rect: Rect) -> NDArray[np.int32]:
-        """Return numbers (h, w), from 1 on; 0 where no object is, -1 where none is known."""
+        """Return numbers (h, w), from 1 on; 0 where no object is, `UNKNOWN` or `OUTSIDE` where none is known."""
 
     @abstractmethod
     def box(self, number: int) -> Rect:
@@ -159,7 +159,7 @@ class PolygonIds(ObjectIds):
             bounds += [-1, -1, 1, 1]
         self._boxes = dict(zip((self._placed.numbers + 1).tolist(), bounds, strict=True))
         numbers = np.where(objects.things, np.arange(1, len(objects.things) + 1), NONE)
-        self._table = np.append(numbers, NONE if objects.complete else UNKNOWN).astype(np.int32)
+        self._table = np.append(numbers, objects.beyond).astype(np.int32)
 
     def read(self, rect: Rect) -> NDArray[np.int32]:
         burnt = self._placed.burn_numbers(self._pixels.crop(rect))
@@ -178,16 +178,32 @@ class ObjectPolygons:
     Attributes:
         polygons: each part by itself, the largest first (see `parts_of`).
         things: whether each is an object, by its number; the others only cover these.
-        complete: whether no object lies where there is no polygon; otherwise nothing is known there.
+        beyond: the number where there is no polygon: `NONE` if all objects are drawn, `OUTSIDE` if some are, each
+            whole; `UNKNOWN` if objects may go on there.
     """
 
     polygons: PolygonLabels
     things: NDArray[np.bool_]
-    complete: bool
+    beyond: int
 
     def on(self, grid: Grid) -> PolygonIds:
         """Return the objects on the grid of an image."""
         return PolygonIds(self, grid)
+
+
+def objects_of(polygons: PolygonLabels, things: Callable[[str], bool], *, beyond: int) -> ObjectPolygons:
+    """Return polygons as objects.
+
+    Args:
+        polygons: of a vector file.
+        things: for which entries of the column polygons are objects; without a column all are.
+        beyond: the number where there is no polygon, see `ObjectPolygons`.
+    """
+    parts = parts_of(polygons)
+    chosen = np.ones(len(parts), bool)
+    if polygons.has_texts:
+        chosen[parts.numbers] = [text is not None and things(text) for text in parts.texts]
+    return ObjectPolygons(parts, chosen, beyond)
 
 
 def parts_of(polygons: PolygonLabels) -> PolygonLabels:

@@ -33,6 +33,7 @@ class PolygonLabels:
         all_touched: every pixel that a polygon touches is inside.
         buffer_m: metres around lines and points that count as theirs; None: these are refused.
         advice: advice about lines and points, for the sentence that refuses them.
+        empty: a file without any feature, and thus without columns, is taken.
 
     Attributes:
         notes: sentences about features that were left out or changed on reading.
@@ -50,15 +51,16 @@ class PolygonLabels:
         all_touched: bool = False,
         buffer_m: float | None = None,
         advice: str = BUFFER,
+        empty: bool = False,
     ) -> None:
         self.path, self.all_touched = path, all_touched
-        read = read_polygons(path, buffer_m=buffer_m, advice=advice)
+        read = read_polygons(path, buffer_m=buffer_m, advice=advice, empty=empty)
         self._frame, self.notes = read.frame, read.notes
-        if field is not None and field not in self._frame:
+        if field is not None and field not in self._frame and len(self._frame):
             columns = ", ".join(str(c) for c in self._frame.columns if c != self._frame.geometry.name)
             raise VectorError(f"{path} has no column {field!r}; it has {columns or 'none'}")
         self._field = field
-        self._texts = None if field is None else _texts(self._frame[field])
+        self._texts = None if field is None else _texts(self._frame[field]) if field in self._frame else []
         self._crs = self._frame.crs
         self._shapes = np.asarray(self._frame.geometry, dtype=object)
         self.numbers: NDArray[np.intp] = np.arange(len(self._shapes))
@@ -128,6 +130,11 @@ class PolygonLabels:
     def shapes(self) -> NDArray[Any]:
         """The polygons (N,), in their CRS or, after `in_pixels`, in pixels; callers must not change them."""
         return self._shapes
+
+    @property
+    def has_texts(self) -> bool:
+        """True where a column names the classes of the polygons."""
+        return self._texts is not None
 
     @property
     def texts(self) -> list[str | None]:

@@ -22,12 +22,13 @@ class SourceSpec:
         name, licence, credit: For the model's card.
         labels: Label rasters: a folder, a glob or a file, paired with the images by name; or a pattern in which
             ``{stem}`` stands for the image's stem. None with a list that names them.
-        suffix: End of the images' stems that ``{stem}`` leaves out.
+        suffix: End of the images' stems that ``{stem}`` leaves out, here and below.
         values: What the label raster's values mean where they are not the recipe's own classes: each (as text) a
             class name, "only NAME" (from a source that knows no other class), "not NAME" or "ignore".
         label_colors: The label rasters are pictures in red, green and blue, in the classes' own colours.
         ignored_colors: Of these pictures: further colours [red, green, blue] that mean "not known".
-        polygons: Vector file, or a layer of one (FILE:LAYER), below the data folder or beside the recipe; or None.
+        polygons: Vector file, or a layer of one (FILE:LAYER), that labels all images; or vector files that label the
+            images of their names, named as ``labels`` are. Below the data folder or beside the recipe; or None.
             With ``partial_class`` its polygons are all there is of that class; otherwise nothing is known outside
             them but by ``background``.
         class_field: Column of ``polygons`` that holds each one's class name or value.
@@ -68,7 +69,7 @@ class SourceSpec:
     values: Mapping[str, str] | None = None
     label_colors: bool = False
     ignored_colors: tuple[tuple[int, int, int], ...] = ()
-    polygons: str | None = None
+    polygons: str | tuple[str, ...] | None = None
     class_field: str | None = None
     background: str | None = None
     all_touched: bool = False

@@ -38,7 +38,7 @@ class InspectOptions(LabelOptions):
     """The options of `inspect_data`.
 
     Attributes:
-        things: the vector file's polygons are objects, each by itself.
+        things: the polygons of vector files are objects, each by itself.
         ids: a raster of ids of objects, or a folder of them, paired with the images by name.
         stored_values: count the numbers that images store, whatever scale and offset they declare.
         sheet: PNG file for a picture of the scenes with their labels.
@@ -90,6 +90,11 @@ class InspectOptions(LabelOptions):
                 if getattr(options, name) != defaults[name]:
                     raise TrainingError(f"--{name} goes with a split: name one with --split, or leave it out")
         return options
+
+    @property
+    def of_polygons(self) -> bool:
+        """True where an option is given that only vector files take."""
+        return bool(self.things or self.class_field or self.background or self.buffer)
 
     def split_options(self) -> SplitOptions | None:
         """Return the split to try; None: none.

@@ -17,12 +17,23 @@ from landseg.geo.rasters.mixed_members import refuse_mixed_members
 from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags
-from landseg.geo.vectors.names import file_of, is_there, is_vector
-from landseg.labels.image_lists import Item, find_images, pair, scene_names, with_ids
-from landseg.labels.instances import IdFile
+from landseg.geo.vectors.names import file_of, is_there
+from landseg.labels.burnt_polygons import PolygonCodes
+from landseg.labels.image_lists import (
+    Item,
+    find_images,
+    items_of,
+    pair,
+    polygon_files,
+    scene_names,
+    with_ids,
+    with_polygons,
+)
+from landseg.labels.instances import IdFile, ObjectPolygons
 from landseg.labels.label_colors import Colors, colors_of
 from landseg.labels.left_out import LeftOut
 from landseg.labels.legend import read_class_table
+from landseg.labels.polygon_files import PolygonFiles
 from landseg.labels.value_mapping import ValueMapping, infer_value_mapping
 from landseg.scenes.data_report import DataReport, band_rows, class_shares
 from landseg.scenes.inspect_options import InspectOptions
@@ -40,7 +51,7 @@ from landseg.scenes.opening import thing_and_rest
 from landseg.scenes.split import Split, SplitOptions, split
 from landseg.scenes.survey import ImageSurvey, Statistics, SurveyScene, survey_image
 from landseg.scenes.survey_labels import ID_TEXTS, FoundLegend, label_opener, polygons_of
-from landseg.text.amounts import counted, none_of, part_of
+from landseg.text.amounts import counted, none_of, part_of, shorten_list
 
 
 class Inspection:
@@ -48,11 +59,11 @@ class Inspection:
 
     Args:
         images: folders, globs, files or lists.
-        labels: a folder of label rasters, or a vector file; None: those that a list names.
+        labels: label rasters or vector files, as folders, globs or files; None: those that a list names.
         options: the way in which labels are read, and the split to try.
 
     Attributes:
-        items: each image with its label raster.
+        items: each image with its labels.
         issues: faults so far; files that cannot be read and images without labels are among them.
 
     Raises:
@@ -60,15 +71,17 @@ class Inspection:
         LandsegError: a class table or a vector file that cannot be read.
     """
 
-    def __init__(self, images: Sequence[str], labels: str | None, options: InspectOptions) -> None:
+    def __init__(self, images: Sequence[str], labels: Sequence[str] | None, options: InspectOptions) -> None:
         self.issues: list[Issue] = []
-        self.items = _paired(images, labels, self.issues, options.ids)
-        self._labels, self._options = labels, options
+        vectors = None if labels is None else PolygonFiles.named(labels, asked=options.of_polygons)
+        self.items = _paired(images, labels, vectors, self.issues, options.ids)
+        self._labels, self._vectors, self._options = labels or (), vectors, options
         self._named = None if options.classes is None else read_class_table(options.classes)
         self._table = None if self._named is None else self._named.ignoring(options.ignore)
-        self._colors = _colors(self._named, labels) if options.label_colors else None
+        self._colors = _colors(self._named, vectors) if options.label_colors else None
         self._polygons = polygons_of(
-            labels,
+            self.items,
+            vectors,
             self._table,
             field=options.class_field,
             background=options.background,
@@ -80,10 +93,10 @@ class Inspection:
                 "--ids goes with label rasters, or alone: polygons are objects by themselves (--things)"
             )
         if self._polygons is not None:
-            self.issues += check_drawn(self._polygons, [item.image for item in self.items])
+            self.issues += check_drawn(self._polygons, self.items)
         self._legend = FoundLegend()
         ids = {item.image: IdFile(item.ids) for item in self.items if item.ids is not None}
-        self._objects = ObjectSurvey(None if self._polygons is None else self._polygons.objects, ids)
+        self._objects = ObjectSurvey({**ids, **_objects(self.items, self._polygons)})
         self._opens = {
             item.image: label_opener(
                 item,
@@ -98,9 +111,10 @@ class Inspection:
 
     def files(self) -> list[Path]:
         """Return every file that is read."""
-        others = None if self._labels is None else file_of(self._labels)
-        read = [path for item in self.items for path in (item.image, item.labels, item.ids)]
-        return [path for path in (*read, others, self._options.classes) if path is not None]
+        own = [path for item in self.items for path in (item.image, item.labels, item.ids)]
+        vectors = [file_of(path) for path in polygon_files(self.items)]
+        named = [file_of(name) for name in self._labels]
+        return [path for path in (*own, *vectors, *named, self._options.classes) if path is not None]
 
     def report(self, *, shown: Collection[int] = (), edge: int = 0) -> DataReport:
         """Read every image and its labels once, in bounded memory, and return the report.
@@ -160,8 +174,9 @@ class Inspection:
         tags = None if stored else _common_tags(self.items)
         names = scene_names([item.image for item in self.items])
         for number, (name, item) in enumerate(zip(names, self.items, strict=True)):
-            own = item.labels or item.ids
-            labelled_by = str(own) if own else self._labels if self._polygons else None
+            own = item.labels or item.polygons or item.ids
+            shared = self._vectors is not None and self._vectors.shared
+            labelled_by = self._labels[0] if shared else str(own) if own else None
             opened, picture = self._opens[item.image], edge if number in shown else 0
             try:
                 files.append(
@@ -206,52 +221,80 @@ class Inspection:
         return parts
 
 
-def _paired(images: Sequence[str], labels: str | None, issues: list[Issue], ids: str | None) -> list[Item]:
-    """Return every image with its label raster; images and label rasters that are alone become issues."""
+def _objects(items: Sequence[Item], polygons: PolygonCodes | None) -> dict[Path, ObjectPolygons]:
+    """Return the polygons that are objects, by the path of the image that they label."""
+    found: dict[Path, ObjectPolygons] = {}
+    for item in items:
+        if polygons is not None and item.polygons is not None:
+            objects = polygons.objects(item.polygons)
+            found |= {} if objects is None else {item.image: objects}
+    return found
+
+
+def _paired(
+    images: Sequence[str],
+    labels: Sequence[str] | None,
+    vectors: PolygonFiles | None,
+    issues: list[Issue],
+    ids: str | None,
+) -> list[Item]:
+    """Return every image with its labels; images and label files that are alone become issues."""
     found = find_images(images)
-    if labels is not None and not is_there(labels) and not glob(labels):
-        raise TrainingError(f"{labels} does not exist: expected a folder of label rasters or a vector file")
+    for name in labels or ():
+        if not is_there(name) and not glob(str(file_of(name))):
+            raise TrainingError(f"{name} does not exist: expected a folder of label rasters or a vector file")
     try:
-        items = pair(images, labels)
+        items = _with_labels(images, labels, vectors)
     except TrainingError:
         items = []
         for path in found:
             try:
-                items += pair([str(path)], labels)
+                items += _with_labels([str(path)], labels, vectors)
             except TrainingError:
                 items.append(Item(path))
         if labels is not None:
-            bare = [item.image.name for item in items if item.labels is None]
+            bare = [item.image.name for item in items if item.labels is None and item.polygons is None]
             many = part_of(len(bare), len(found), "image", "has", "have")
-            issues.append(Issue("unpaired", f"{many} no labels in {labels}: {first_five(bare)}"))
+            noun = "labels" if vectors is None else "vector file"
+            issues.append(Issue("unpaired", f"{many} no {noun} in {shorten_list(labels)}: {first_five(bare)}"))
     if ids is not None:
         items = with_ids(items, ids)
     if labels is None and not any(item.labels or item.ids for item in items):
         issues.append(Issue("unlabelled", "no labels were named, so only the images were looked at"))
-    if labels is not None and all(Path(name).is_dir() for name in (labels, *images)):  # a glob names some on purpose
-        issues += _lone_labels(items, Path(labels))
+    folders = [] if vectors is not None and vectors.shared else [file_of(name) for name in labels or ()]
+    if folders and all(path.is_dir() for path in (*folders, *map(Path, images))):  # a glob names some on purpose
+        issues += _lone_labels(items, folders)
     return items
 
 
-def _lone_labels(items: Sequence[Item], folder: Path) -> list[Issue]:
-    """Return an issue about the label rasters of a folder that belong to no image; none where all do."""
-    taken = {path.resolve() for item in items for path in (item.image, item.labels) if path is not None}
-    kinds = {item.labels.suffix.lower() for item in items if item.labels is not None}
-    others = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in kinds and p.resolve() not in taken]
+def _with_labels(images: Sequence[str], labels: Sequence[str] | None, vectors: PolygonFiles | None) -> list[Item]:
+    """Return every image with its label raster or its vector file."""
+    return pair(images, labels) if vectors is None else with_polygons(items_of(images), vectors)
+
+
+def _lone_labels(items: Sequence[Item], folders: Sequence[Path]) -> list[Issue]:
+    """Return an issue about the label files of folders that belong to no image; none where all do."""
+    drawn = [file_of(path) for path in polygon_files(items)]
+    labels = [item.labels for item in items if item.labels is not None] + drawn
+    taken = {path.resolve() for path in (*labels, *(item.image for item in items))}
+    kinds = {path.suffix.lower() for path in labels}
+    there = [path for folder in folders for path in sorted(folder.iterdir())]
+    others = [path for path in there if path.suffix.lower() in kinds and path.resolve() not in taken]
     if not others:
         return []
-    many = counted(len(others), "label raster belongs", "label rasters belong")
+    noun = "vector file" if drawn else "label raster"
+    many = counted(len(others), f"{noun} belongs", f"{noun}s belong")
     return [Issue("unpaired", f"{many} to no image: {first_five([path.name for path in others])}")]
 
 
-def _colors(table: ClassMap | None, labels: str | None) -> Colors:
+def _colors(table: ClassMap | None, vectors: PolygonFiles | None) -> Colors:
     """Return the classes of the colours of label rasters.
 
     Raises:
         ClassError: no class table names colours, or the labels are no rasters.
     """
-    if labels is not None and is_vector(labels):
-        raise ClassError(f"--label-colors is for label rasters; {labels} is a vector file: leave it out")
+    if vectors is not None:
+        raise ClassError(f"--label-colors is for label rasters; {vectors.described}: leave it out")
     if table is None:
         raise ClassError("--label-colors needs the colours of the classes: name their table with --classes")
     return colors_of(table)

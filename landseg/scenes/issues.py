@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from landseg.classes import COLOR, IGNORE_INDEX
 from landseg.errors import LandsegError
@@ -15,6 +14,7 @@ from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import tags_text
 from landseg.labels.burnt_polygons import PolygonCodes
+from landseg.labels.image_lists import Item
 from landseg.labels.value_mapping import ValueMapping
 from landseg.scenes.lookalikes import lookalikes
 from landseg.scenes.related import identical, overlaps
@@ -122,15 +122,19 @@ def check_values(statistics: Statistics) -> list[Issue]:
     return found
 
 
-def check_drawn(drawn: PolygonCodes, images: Sequence[Path]) -> list[Issue]:
+def check_drawn(drawn: PolygonCodes, items: Sequence[Item]) -> list[Issue]:
     """Return issues of polygons and their places, and add the place of every image to their coverage."""
-    for path in images:
+    for item in items:
+        polygons = None if item.polygons is None else drawn.labels(item.polygons)
+        if polygons is None:
+            continue
         try:
-            with FileSource(path) as source:
-                drawn.coverage.add(path.name, source.grid)
+            with FileSource(item.image) as source:
+                drawn.coverage.add(polygons, item.image.name, source.grid)
         except LandsegError:  # the survey of the image reports why
             continue
-    said = drawn.coverage.sentences(bare=drawn.filled) if drawn.coverage.lies else [drawn.coverage.nowhere()]
+    said = list(filter(None, [drawn.coverage.nowhere()]))
+    said += drawn.coverage.sentences(bare=drawn.filled) if drawn.coverage.lies else []
     return [Issue("labels", sentence) for sentence in (*drawn.notes, *said)]
 
 

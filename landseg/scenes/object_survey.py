@@ -51,20 +51,25 @@ class ObjectCounts:
         return self.touching / self.objects if self.objects else math.nan
 
 
+class _Tally:
+    """The facts about the objects of one file: arrays (N,) by number."""
+
+    def __init__(self, count: int) -> None:
+        self.lying, self.touching, self.overlapped = np.zeros((3, count), bool)
+        self.pixels: NDArray[np.float64] = np.zeros(count)
+        self.metres: NDArray[np.float64] = np.zeros(count)
+
+
 class ObjectSurvey:
     """The objects of images, which are added one by one.
 
     Args:
-        polygons: objects of all images; None where these have rasters of ids.
-        rasters: a raster of ids by the path of its image.
+        files: the polygons or the raster of ids by the path of an image; polygons of several images are one file.
     """
 
-    def __init__(self, polygons: ObjectPolygons | None, rasters: Mapping[Path, IdFile]) -> None:
-        self._polygons, self._rasters = polygons, rasters
-        count = 0 if polygons is None else len(polygons.things)
-        self._lying, self._touching, self._overlapped = np.zeros((3, count), bool)
-        self._pixels: NDArray[np.float64] = np.zeros(count)
-        self._metres: NDArray[np.float64] = np.zeros(count)
+    def __init__(self, files: Mapping[Path, ObjectPolygons | IdFile]) -> None:
+        self._files = files
+        self._tallies: dict[int, _Tally] = {}  # by identity of the file
         self._covered = 0
         self._placed = True
 
@@ -79,35 +84,35 @@ class ObjectSurvey:
         Raises:
             LandsegError: the objects cannot be read.
         """
-        if self._polygons is None and image not in self._rasters:
+        file = self._files.get(image)
+        if file is None:
             return None
-        objects: ObjectIds
-        if self._polygons is not None:
-            self._add_polygons(self._polygons, grid)
-            objects = self._polygons.on(grid)
-        else:
-            objects = self._rasters[image].on(grid)
+        if isinstance(file, ObjectPolygons):
+            self._add_polygons(file, grid)
+        objects: ObjectIds = file.on(grid)
         try:
             if isinstance(objects, RasterIds):
-                self._add_raster(objects, grid)
+                self._tallies[id(file)] = self._of_raster(objects, grid)
             return _small(objects, grid, picture) if picture else None
         finally:
             objects.close()
 
     def counts(self) -> ObjectCounts:
         """Return the counts of all objects so far."""
-        there = self._lying
-        pixels, metres = self._pixels[there], self._metres[there]
+        tallies = list(self._tallies.values())
+        pixels = np.concatenate([np.zeros(0), *(one.pixels[one.lying] for one in tallies)])
+        metres = np.concatenate([np.zeros(0), *(one.metres[one.lying] for one in tallies)])
         return ObjectCounts(
-            int(there.sum()),
-            int((there & self._touching).sum()),
+            len(pixels),
+            sum(int((one.lying & one.touching).sum()) for one in tallies),
             float(np.median(metres)) if self._placed and len(metres) else None,
             float(np.median(pixels)) if len(pixels) else None,
-            int(self._overlapped.sum()),
+            sum(int(one.overlapped.sum()) for one in tallies),
             self._covered,
         )
 
     def _add_polygons(self, objects: ObjectPolygons, grid: Grid) -> None:
+        tally = self._tallies.setdefault(id(objects), _Tally(len(objects.things)))
         apart = _apart(grid)
         around = objects.on(grid).around
         margin = math.ceil(apart) + 1
@@ -122,34 +127,25 @@ class ObjectSurvey:
         things = objects.things[numbers]
         here = shapely.area(shapely.intersection(shapes, image)) > _SLIVER
         found = numbers[here & things]
-        self._lying[found] = True
-        self._measure(found, shapely.area(shapes[here & things]), grid)
+        tally.lying[found] = True
+        self._measure(tally, found, shapely.area(shapes[here & things]), grid)
         one, other = shapely.STRtree(shapes).query(shapes, predicate="dwithin", distance=apart)
         both = (one != other) & things[one] & things[other]
-        self._touching[numbers[one[both]]] = True
+        tally.touching[numbers[one[both]]] = True
         pairs = (one < other) & here[one]  # the larger one lies on the image
-        self._add_overlaps(shapes, numbers, np.stack([one[pairs], other[pairs]]), wide)
+        tally.overlapped[numbers[_covered(shapes, np.stack([one[pairs], other[pairs]]), wide)]] = True
         self._covered += _covered_pixels(objects, grid)
 
-    def _add_overlaps(
-        self, shapes: NDArray[Any], numbers: NDArray[np.intp], pairs: NDArray[np.intp], grid: Grid
-    ) -> None:
-        """Add the larger polygon of each pair of which the smaller one covers a pixel."""
-        shared = shapely.intersection(shapes[pairs[0]], shapes[pairs[1]])
-        for place in np.flatnonzero(shapely.area(shared) > _SLIVER).tolist():
-            areas = [part for part in shapely.get_parts(shared[place]) if shapely.get_dimensions(part) == 2]
-            if any(covers_a_centre(area, grid) for area in areas):
-                self._overlapped[numbers[pairs[0][place]]] = True
-
-    def _measure(self, numbers: NDArray[Any], pixels: NDArray[np.float64], grid: Grid) -> None:
+    def _measure(self, tally: _Tally, numbers: NDArray[Any], pixels: NDArray[np.float64], grid: Grid) -> None:
         """Take the areas of objects in pixels, and in square metres where the grid has a place."""
         size = grid.pixel_size_m
-        self._pixels[numbers] = pixels
+        tally.pixels[numbers] = pixels
         self._placed &= size is not None
-        self._metres[numbers] = 0 if size is None else pixels * size[0] * size[1]
+        tally.metres[numbers] = 0 if size is None else pixels * size[0] * size[1]
 
-    def _add_raster(self, objects: RasterIds, grid: Grid) -> None:
-        boxes = objects.boxes
+    def _of_raster(self, objects: RasterIds, grid: Grid) -> _Tally:
+        """Return the facts about the objects of a raster."""
+        boxes, tally = objects.boxes, _Tally(len(objects.boxes.ids))
         lying, touching = np.zeros((2, len(boxes.ids) + 1), bool)
         reach = _apart(grid) + 1  # between centres
         margin = math.floor(reach)
@@ -159,14 +155,20 @@ class ObjectSurvey:
             core = ids[part.relative_to(around).slices]
             lying[np.unique(core)] = True
             touching[_touching(ids, margin, reach)] = True
-        first = len(self._lying)
-        self._lying = np.append(self._lying, lying[1:])
-        self._touching = np.append(self._touching, touching[1:])
-        self._overlapped = np.append(self._overlapped, np.zeros(len(boxes.ids), bool))
-        self._pixels, self._metres = (
-            np.append(one, np.zeros(len(boxes.ids))) for one in (self._pixels, self._metres)
-        )
-        self._measure(np.arange(first, len(self._lying)), boxes.pixels.astype(np.float64), grid)
+        tally.lying, tally.touching = lying[1:], touching[1:]
+        self._measure(tally, np.arange(len(boxes.ids)), boxes.pixels.astype(np.float64), grid)
+        return tally
+
+
+def _covered(shapes: NDArray[Any], pairs: NDArray[np.intp], grid: Grid) -> list[int]:
+    """Return the positions of the larger polygons, the first of a pair, of which the smaller one covers a pixel."""
+    shared = shapely.intersection(shapes[pairs[0]], shapes[pairs[1]])
+    found = []
+    for place in np.flatnonzero(shapely.area(shared) > _SLIVER).tolist():
+        areas = [part for part in shapely.get_parts(shared[place]) if shapely.get_dimensions(part) == 2]
+        if any(covers_a_centre(area, grid) for area in areas):
+            found.append(int(pairs[0][place]))
+    return found
 
 
 def _apart(grid: Grid) -> float:

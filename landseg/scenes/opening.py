@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
-from landseg.errors import BandError, ClassError, GridError, TrainingError
+from landseg.errors import BandError, ClassError, GridError, TrainingError, VectorError
 from landseg.geo.crs import connected, crs_text
 from landseg.geo.grid import Grid
 from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, refuse_indices
 from landseg.geo.rasters.source import FileSource
-from landseg.labels.coverage import Coverage
-from landseg.labels.image_lists import Item
-from landseg.labels.instances import IdFile, ObjectPolygons, parts_of
+from landseg.labels.coverage import Coverage, shorten_notes
+from landseg.labels.image_lists import Item, polygon_files
+from landseg.labels.instances import NONE, OUTSIDE, UNKNOWN, IdFile, objects_of
 from landseg.labels.label_colors import IGNORED, Colors, colors_of, label_source
 from landseg.labels.polygons import PolygonLabels
 from landseg.labels.raster_labels import RasterLabels
@@ -44,20 +44,18 @@ class ImageLabelOptions:
 
     Attributes:
         classes: classes of the model, by index.
-        vector: labels of all images, in place of their label rasters: a file, or a layer of one, ``FILE:LAYER``.
-        field: its column with each polygon's class name or value; None: all polygons are of the one class that is
-            not ``background``.
+        field: the column of vector files with each polygon's class name or value; None: all polygons are of the one
+            class that is not ``background``.
         background: the class, by name, of all that lies outside the polygons; None: it is not known.
         partial: the labels know only the classes that they show. Outside them a pixel is
             "unknown", or, where they are complete, known to be none of them ("others"). None: they know every class.
         known: the classes, by name, that a partial raster knows; None: all of the table's.
         all_touched: burn every pixel that a polygon touches, not those alone whose centre it covers.
-        buffer_m: metres around lines and points of ``vector`` that count as theirs; None: these are refused.
+        buffer_m: metres around lines and points of vector files that count as theirs; None: these are refused.
         things: polygons of classes of things are objects.
     """
 
     classes: ClassMap
-    vector: Path | None = None
     field: str | None = None
     background: str | None = None
     partial: Literal["unknown", "others"] | None = None
@@ -73,7 +71,6 @@ def labels_of_source(
     classes: ClassMap,
     kinds: LabelSetBuilder,
     *,
-    vector: Path | None = None,
     meaning: TargetTable | None = None,
 ) -> list[ImageLabels]:
     """Return the labels of each image of a data set, where they are not an index or one class alone.
@@ -83,7 +80,6 @@ def labels_of_source(
         items: its images.
         classes: classes of the model.
         kinds: the target values, to which new ones are added.
-        vector: file of its polygons, if it has any.
         meaning: classes and targets of the values of its label rasters, where the class table does not say them.
 
     Raises:
@@ -91,7 +87,6 @@ def labels_of_source(
     """
     options = ImageLabelOptions(
         classes,
-        vector=vector,
         field=spec.class_field,
         background=spec.background,
         partial=spec.partial,
@@ -115,7 +110,7 @@ def labels_for(
     """Return the labels of each image.
 
     Args:
-        items: the images; those without a label raster are unlabelled, unless there are polygons.
+        items: the images; those without a label raster, polygons or ids are unlabelled.
         options: options for reading labels.
         kinds: the target values, to which new ones are added.
         meaning: classes and targets of the values of label rasters, where the class table does not say them.
@@ -124,8 +119,9 @@ def labels_for(
     Raises:
         ClassError, TrainingError, VectorError: polygons or options without a class.
     """
-    if options.vector is not None:
-        return [label_polygons(options.vector, options, kinds)] * len(items)
+    if files := polygon_files(items):
+        drawn = label_polygons(files, options, kinds)
+        return [UnknownTargets() if one.polygons is None else drawn[one.polygons] for one in items]
     classes, table = target_table(options, kinds) if meaning is None else meaning
     if colors is not None and IGNORED in colors.values():
         classes = classes.ignoring([IGNORED])
@@ -232,23 +228,29 @@ def _fault(labels: LabelRaster, image: Path, grid: Grid) -> tuple[str, str] | No
 def check_polygons(openers: Sequence[Opener], *, quiet: bool = False) -> None:
     """Warn of polygons on no image and of images without polygons, unless ``quiet``.
 
+    Args:
+        openers: images with their labels: those of one data set are at the same place in all.
+        quiet: no warnings.
+
     Raises:
-        TrainingError: polygons of which none lies on any of their images.
+        TrainingError: a vector file of which no polygon lies on any of its images.
     """
-    found: dict[int, tuple[LabelPolygons, Coverage]] = {}
+    found: dict[int, tuple[Coverage, dict[int, PolygonLabels]]] = {}
     for opener in openers:
-        drawn = [labels for labels in opener.labels if isinstance(labels, LabelPolygons)]
+        drawn = {place: one for place, one in enumerate(opener.labels) if isinstance(one, LabelPolygons)}
         if not drawn:
             continue
         with FileSource(opener.image, opener.bands) as source:
             grid = source.grid
-        for one in drawn:
-            fresh = one, Coverage(one.polygons, outside=one.outside_name)
-            found.setdefault(id(one), fresh)[1].add(opener.image.name, grid)
-    for one, coverage in found.values():
-        if not coverage.lies:
-            raise TrainingError(coverage.nowhere())
-        for sentence in () if quiet else (*one.polygons.notes, *coverage.sentences()):
+        for place, one in drawn.items():
+            coverage, files = found.setdefault(place, (Coverage(outside=one.outside_name), {}))
+            coverage.add(one.polygons, opener.image.name, grid)
+            files[id(one.polygons)] = one.polygons
+    for coverage, files in found.values():
+        if (sentence := coverage.nowhere()) is not None:
+            raise TrainingError(sentence)
+        notes = shorten_notes([one.notes for one in files.values()])
+        for sentence in () if quiet else (*notes, *coverage.sentences()):
             _log.warning("%s", sentence)
 
 
@@ -269,58 +271,84 @@ def target_table(options: ImageLabelOptions, kinds: LabelSetBuilder) -> TargetTa
     return ClassMap((*classes.classes, LandClass(classes.nodata, "none of these", (0, 0, 0))), classes.ignore), table
 
 
-def label_polygons(path: Path, options: ImageLabelOptions, kinds: LabelSetBuilder) -> LabelPolygons:
-    """Return the polygons of a vector file as labels of all images.
+def label_polygons(
+    files: Sequence[Path], options: ImageLabelOptions, kinds: LabelSetBuilder
+) -> dict[Path, LabelPolygons]:
+    """Return the polygons of each vector file as labels; the target value of a class is the same in all files.
+
+    Of several files some may hold no polygon.
 
     Raises:
         ClassError, TrainingError, VectorError: see `labels_for`.
     """
     names = options.classes.names
-    polygons = PolygonLabels(path, options.field, all_touched=options.all_touched, buffer_m=options.buffer_m)
+    read = read_polygons(files, options)
     if options.background is not None and options.background not in names:
         raise ClassError(f"background {options.background!r} is no class; use one of {', '.join(names)}")
     if options.background is not None and options.partial is not None:
         raise TrainingError("partial labels do not know what lies outside them: leave out either of the two")
+    where = shorten_list([str(path) for path in files])
     if options.field is None:
         shown = [name for name in names if name != options.background] if options.known is None else [*options.known]
         if len(shown) != 1:
-            columns = f"the column of {path} that names the class of each polygon"
+            columns = f"the column of {where} that names the class of each polygon"
             raise ClassError(f"{', '.join(shown)} could all be meant by a polygon: name {columns}, or a single class")
         indices = None
     else:
-        indices = class_indices(polygons.counts(), options.classes, f"{path}, column {options.field!r}")
+        counts: Counter[str] = Counter()
+        for polygons in read.values():
+            counts.update(polygons.counts())
+        indices = class_indices(counts, options.classes, f"{where}, column {options.field!r}")
         shown = [name for index, name in enumerate(names) if index in indices.values()]
-    _check_things(path, options, shown)
+    _check_things(where, options, shown)
     alone = options.partial is not None and len(shown) == 1
     targets = {name: kinds.index(f"only {name}" if alone else name) for name in shown}
     outside = IGNORE_INDEX if options.background is None else kinds.index(options.background)
     outside_name = options.background
     if options.partial == "others":
         outside, outside_name = kinds.excluding(shown), f"none of {', '.join(shown)}"
-    objects = _objects(polygons, options, indices, complete=outside != IGNORE_INDEX) if options.things else None
-    if indices is None:
-        return LabelPolygons(polygons, outside, None, targets[shown[0]], outside_name, objects)
-    values = {text: targets[names[index]] for text, index in indices.items()}
-    return LabelPolygons(polygons, outside, values, outside_name=outside_name, objects=objects)
+    values = None if indices is None else {text: targets[names[index]] for text, index in indices.items()}
+    inside = targets[shown[0]] if indices is None else IGNORE_INDEX
+    are_things = _are_things(options, indices) if options.things else None
+    beyond = NONE if outside != IGNORE_INDEX else OUTSIDE if options.partial is not None else UNKNOWN
+    made = {}
+    for path, polygons in read.items():
+        objects = None if are_things is None else objects_of(polygons, are_things, beyond=beyond)
+        made[path] = LabelPolygons(polygons, outside, values, inside, outside_name, objects)
+    return made
 
 
-def _check_things(path: Path, options: ImageLabelOptions, shown: Sequence[str]) -> None:
+def read_polygons(files: Sequence[Path], options: ImageLabelOptions) -> dict[Path, PolygonLabels]:
+    """Return the polygons of each vector file; of several files some may hold none.
+
+    Raises:
+        VectorError: a file cannot be read, or no file holds a polygon.
+    """
+    several = len(files) > 1
+    read = {
+        path: PolygonLabels(
+            path, options.field, all_touched=options.all_touched, buffer_m=options.buffer_m, empty=several
+        )
+        for path in files
+    }
+    if files and not any(map(len, read.values())):
+        where = shorten_list([str(path) for path in files])
+        raise VectorError(
+            f"none of {counted(len(files), 'vector file')} holds a polygon: {where}; expected at least one"
+        )
+    return read
+
+
+def _check_things(where: str, options: ImageLabelOptions, shown: Sequence[str]) -> None:
     """Raise ClassError where polygons are to be objects and none of their classes is one of things."""
     things = {options.classes.names[index] for index in options.classes.things}
     if options.things and not things & set(shown):
         raise ClassError(
-            f"{path} has polygons of {', '.join(shown)}, and the class table calls none of these a thing: say "
+            f"{where} has polygons of {', '.join(shown)}, and the class table calls none of these a thing: say "
             "thing = true for the class whose polygons are objects"
         )
 
 
-def _objects(
-    polygons: PolygonLabels, options: ImageLabelOptions, indices: dict[str, int] | None, *, complete: bool
-) -> ObjectPolygons:
-    """Return polygons as objects: those of classes of things, by their entries in the column."""
-    ordered = parts_of(polygons)
-    things = np.ones(len(ordered), bool)
-    if indices is not None:
-        of_things = [text is not None and indices[text] in options.classes.things for text in ordered.texts]
-        things[ordered.numbers] = of_things
-    return ObjectPolygons(ordered, things, complete)
+def _are_things(options: ImageLabelOptions, indices: Mapping[str, int] | None) -> Callable[[str], bool]:
+    """Return the function that tells for which entries of the column polygons are objects: of classes of things."""
+    return lambda text: indices is None or indices[text] in options.classes.things

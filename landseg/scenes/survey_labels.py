@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from landseg.classes import ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid
-from landseg.geo.vectors.names import is_vector
 from landseg.labels.burnt_polygons import PolygonCodes
-from landseg.labels.image_lists import Item
+from landseg.labels.image_lists import Item, polygon_files
 from landseg.labels.instances import IdClasses, IdFile
 from landseg.labels.label_colors import Colors, file_of
 from landseg.labels.legend import read_legend
+from landseg.labels.polygon_files import PolygonFiles
 from landseg.labels.raster_labels import RasterLabels, open_labels
 from landseg.labels.reader import LabelReader
 
@@ -57,8 +57,8 @@ def label_opener(
     """Return the function that opens the labels of an image, and adds what they carry to the legend.
 
     Args:
-        item: the image and its label raster.
-        polygons: label all images, in place of rasters.
+        item: the image and its labels.
+        polygons: of the vector files that label images, in place of rasters.
         legend: takes the tables of label rasters.
         table: the classes, as far as they are known.
         colors: label rasters are pictures in these colours.
@@ -67,7 +67,7 @@ def label_opener(
 
     def open_on(grid: Grid) -> LabelReader | None:
         if polygons is not None:
-            return polygons.on(grid)
+            return None if item.polygons is None else polygons.on(item.polygons, grid)
         if item.labels is None and ids is not None:
             return IdClasses(ids.on(grid), ids.path, 1, 0)
         if item.labels is None:
@@ -93,7 +93,8 @@ def _open_raster(path: Path, grid: Grid, table: ClassMap | None, colors: Colors 
 
 
 def polygons_of(
-    labels: str | None,
+    items: Sequence[Item],
+    files: PolygonFiles | None,
     table: ClassMap | None,
     *,
     field: str | None = None,
@@ -101,7 +102,7 @@ def polygons_of(
     buffer_m: float | None = None,
     things: bool = False,
 ) -> PolygonCodes | None:
-    """Return the polygons that label all images; None where the labels are rasters.
+    """Return the polygons that label images; None where the labels are rasters.
 
     Without a ``field`` all polygons are of the table's one class that is not ``background``. With ``things`` they are
     objects: those of the table's classes of things, or all if it has none.
@@ -110,15 +111,17 @@ def polygons_of(
         TrainingError: a field, a background or a buffer of rasters.
         VectorError: the file cannot be read, or has no such column.
     """
-    if labels is None or not is_vector(labels):
+    if files is None:
         given = {"--class-field": field, "--background": background, "--buffer": buffer_m, "--things": things or None}
         if option := next((option for option, value in given.items() if value is not None), None):
             raise TrainingError(f"{option} goes with a vector file, and the labels are none: leave it out")
         return None
     others = [name for name in (table.names if table else ()) if name != background]
     only = others[0] if len(others) == 1 else None
-    chosen = _are_things(table) if things else None
-    return PolygonCodes(Path(labels), field, only=only, outside=background, buffer_m=buffer_m, things=chosen)
+    chosen, title = _are_things(table) if things else None, only or files.title
+    return PolygonCodes(
+        polygon_files(items), field, title=title, outside=background, buffer_m=buffer_m, things=chosen
+    )
 
 
 def _are_things(table: ClassMap | None) -> Callable[[str], bool]:

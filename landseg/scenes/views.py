@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
-from landseg.dense.label_maps import UNKNOWN
+from landseg.dense.label_maps import OUTSIDE, UNKNOWN
 from landseg.geo.grid import Grid, Rect
 from landseg.labels.left_out import LeftOut
 from landseg.labels.polygons import PolygonLabels
@@ -82,7 +82,10 @@ class MaskedScene(Scene):
 
     def read_map(self, name: str, rect: Rect) -> NDArray[Any]:
         known = self.scene.read_map(name, rect)
-        return np.where(self.mask(rect), known, known.dtype.type(UNKNOWN[name]))
+        kept = self.mask(rect)
+        if name == "instance":  # to know that an object ends is to know the object
+            kept = kept | (known == OUTSIDE)
+        return np.where(kept, known, known.dtype.type(UNKNOWN[name]))
 
     def _masked(self, rect: Rect, target: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.where(self.mask(rect), target, np.uint8(IGNORE_INDEX))

@@ -95,7 +95,7 @@ def _images(recipe: Recipe, data: Path) -> list[Image]:
     images: list[Image] = []
     for spec in recipe.sources:
         bands = (spec.bands or tuple(range(1, count + 1)))[:count]
-        images += [(item.image, bands) for item in find_items(spec, data)]
+        images += [(item.image, bands) for item in find_items(spec, data, recipe.folder)]
     return list(dict.fromkeys(images))
 
 

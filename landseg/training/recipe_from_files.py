@@ -14,10 +14,10 @@ from landseg.errors import ClassError, RasterError, TrainingError
 from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, refuse_indices, with_tags
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.statistics import BandStatistics
-from landseg.geo.vectors.names import is_vector, stem_of
 from landseg.labels.image_lists import Item, items_of, pair, paired_where_possible, with_ids
 from landseg.labels.infer_classes import classes_of
 from landseg.labels.legend import read_class_table
+from landseg.labels.polygon_files import PolygonFiles
 from landseg.scenes.sampled_statistics import sampled_statistics
 from landseg.text.amounts import counted, shorten_list
 from landseg.training.declared_tags import common_tags
@@ -39,10 +39,11 @@ class DataFiles:
 
     Attributes:
         images: folders, globs, files, or a list.
-        labels: label rasters, or one vector file (or a layer of it, ``FILE:LAYER``); None: the list names them.
+        labels: label rasters or vector files, paired with the images by name, or one vector file for all images (or a
+            layer of it, ``FILE:LAYER``); None: the list names them.
         classes: a class table's file; None: what the labels say.
         ignore: further values of label rasters that mean "not known".
-        class_field: column of the vector file.
+        class_field: column of the vector files.
         background: class of all that lies outside its polygons.
         all_touched: burn every pixel that a polygon touches.
         partial: the labels know only some classes: outside them a pixel is "unknown" or "others".
@@ -51,8 +52,8 @@ class DataFiles:
         label_colors: label rasters are pictures in the colours of the class table.
         coarse: coarse labels: a raster or the files of a mosaic, or a folder with one for each image. Images without
             other labels are then learned from these alone.
-        buffer_m: metres around lines and points of the vector file that count as theirs; None: these are refused.
-        things: each polygon of the vector file is an object.
+        buffer_m: metres around lines and points of the vector files that count as theirs; None: these are refused.
+        things: each polygon of the vector files is an object.
         ids: rasters with a number for each object, 0 for none, paired with the images; without labels they say which
             pixels are of the class of things.
         border_m: metres on both sides of the outline of an object that are learned as boundary; None: `BORDER_M`.
@@ -86,7 +87,7 @@ class DataFiles:
         return [option for option, value in given.items() if value]
 
     def items(self) -> list[Item]:
-        """Return the images, each with its label raster where it has one.
+        """Return the images, each with its label raster or vector file where it has one.
 
         Raises:
             TrainingError: names that match nothing, images without labels.
@@ -100,17 +101,22 @@ class DataFiles:
         labels = None if self.labels is None else [str(self.folder / name) for name in self.labels]
         if self.ids is not None and labels is None:
             return items_of(images)
-        if self.vector is not None or (self.coarse is not None and labels is None):
+        if self.coarse is not None and labels is None:
             return items_of(images)
         if self.coarse is not None and labels is not None:
-            return paired_where_possible(items_of(images), labels)
-        return pair(images, labels)
+            return paired_where_possible(items_of(images), labels, polygons=self._of_polygons)
+        return pair(images, labels, polygons=self._of_polygons)
 
     @property
-    def vector(self) -> str | None:
-        """Return the vector file that labels all images; None where label rasters do."""
-        named = self.labels or ()
-        return named[0] if len(named) == 1 and is_vector(named[0]) else None
+    def vectors(self) -> PolygonFiles | None:
+        """Return the vector files that label images; None where label rasters do."""
+        named = [str(self.folder / name) for name in self.labels or ()]
+        return PolygonFiles.named(named, asked=self._of_polygons)
+
+    @property
+    def _of_polygons(self) -> bool:
+        """True where an option is given that only vector files take."""
+        return bool(set(self.said()) & (_OF_POLYGONS | {"--things"}))
 
 
 def fill_recipe(
@@ -140,7 +146,7 @@ def fill_recipe(
         raise TrainingError("the file names its sources itself: leave out IMAGES and LABELS, or its [[sources]]")
     refuse_objects(data)
     others = _OF_POLYGONS if data.ids is None or data.labels else _OF_POLYGONS - {"--background"}
-    if data.vector is None and (strays := [one for one in data.said() if one in others]):
+    if data.vectors is None and (strays := [one for one in data.said() if one in others]):
         raise TrainingError(
             f"{', '.join(strays)}: only for labels in a vector file; leave out, or name one as LABELS"
         )
@@ -152,7 +158,7 @@ def fill_recipe(
     names, dtype, resolutions = _looked_at(items, data.bands)
     grids = resolutions if resolution_m is None else [resolution_m]
     full = dict(table)
-    labelled = items if data.vector or data.ids else [item for item in items if item.labels is not None]
+    labelled = items if data.ids else [item for item in items if item.labels or item.polygons]
     split = {"by": _way(labelled)} if labelled else None
     known = {"name": name, "dtypes": [dtype], "trained_at_m": resolutions}
     for section, said in (("about", known), ("split", split)):
@@ -178,14 +184,14 @@ def refuse_objects(data: DataFiles) -> None:
         )
     if data.border_m is not None and not data.border_m > 0:
         raise TrainingError(f"--border is a width in metres above 0, got {data.border_m:g}")
-    if data.ids and (data.things or data.vector):
+    if data.ids and (data.things or data.vectors):
         raise TrainingError(
             "polygons are objects by themselves (--things), --ids names rasters of objects: leave out one of the two"
         )
-    if data.things and data.vector is None:
+    if data.things and data.vectors is None:
         given = shorten_list(list(data.labels)) if data.labels else "no LABELS"
         raise TrainingError(
-            f"--things makes an object of each polygon, and needs one vector file as LABELS, got {given}: in rasters "
+            f"--things makes an object of each polygon, and needs vector files as LABELS, got {given}: in rasters "
             "of classes things that touch are one; name polygons, or rasters with a number for each object by --ids"
         )
 
@@ -230,7 +236,9 @@ def _way(items: Sequence[Item]) -> str:
 
 def _source(data: DataFiles, classes: ClassMap) -> dict[str, Any]:
     source: dict[str, Any] = {"images": list(data.images), "all_touched": data.all_touched}
-    source["polygons" if data.vector else "labels"] = data.vector or (list(data.labels) if data.labels else None)
+    names = list(data.labels) if data.labels else None
+    shared = data.vectors is not None and data.vectors.shared
+    source["polygons" if data.vectors else "labels"] = names[0] if shared and names else names
     source["coarse"] = data.coarse and list(data.coarse)
     said = {"class_field": data.class_field, "background": data.background, "partial": data.partial}
     if data.label_colors:
@@ -243,10 +251,11 @@ def _source(data: DataFiles, classes: ClassMap) -> dict[str, Any]:
 
 def _classes(items: Sequence[Item], data: DataFiles) -> ClassMap:
     """Return the classes that a table or the labels name; ignored values may be among them."""
-    if data.label_colors and (data.vector or data.classes is None):
+    vectors = data.vectors
+    if data.label_colors and (vectors or data.classes is None):
         raise ClassError(
-            f"--label-colors is for label rasters; {data.vector} is a vector file: leave it out"
-            if data.vector
+            f"--label-colors is for label rasters; {vectors.described}: leave it out"
+            if vectors
             else "--label-colors needs the colours of the classes: name their table with --classes"
         )
     if data.classes is not None:
@@ -255,10 +264,10 @@ def _classes(items: Sequence[Item], data: DataFiles) -> ClassMap:
         table = ClassMap.from_json(
             [{"value": 1, "name": "object", "thing": True}, {"value": 2, "name": data.background or "background"}]
         )
-    elif data.vector and data.class_field is None:
-        table = _one_class(data.vector, data.background)
-    elif data.vector:
-        table = classes_of(data.folder / data.vector, data.class_field, buffer_m=data.buffer_m)
+    elif vectors and data.class_field is None:
+        table = _one_class(vectors, data.background)
+    elif vectors:
+        table = classes_of(items, data.class_field, buffer_m=data.buffer_m)
         if data.background is not None and data.background not in table.names:
             rows = [*table.to_json()["classes"], {"value": max(table.values) + 1, "name": data.background}]
             table = ClassMap.from_json({"classes": rows, "ignore": list(table.ignore)})
@@ -267,14 +276,14 @@ def _classes(items: Sequence[Item], data: DataFiles) -> ClassMap:
     return table
 
 
-def _one_class(vector: str, background: str | None) -> ClassMap:
-    """Return the class of all polygons of a file, called as the file is, and the class of all outside them."""
+def _one_class(vectors: PolygonFiles, background: str | None) -> ClassMap:
+    """Return the class of all polygons, called as their file or folder is, and the class of all outside them."""
     if background is None:
         raise ClassError(
-            f"{vector} is a vector file: say which column names the class of each polygon, --class-field NAME; "
+            f"{vectors.described}: say which column names the class of each polygon, --class-field NAME; "
             "or, if all are of one class and complete, what lies outside them, --background NAME"
         )
-    return ClassMap.from_json([{"value": 1, "name": stem_of(vector)}, {"value": 2, "name": background}])
+    return ClassMap.from_json([{"value": 1, "name": vectors.title}, {"value": 2, "name": background}])
 
 
 def _looked_at(

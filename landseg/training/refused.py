@@ -36,8 +36,7 @@ def _check(data: DataFiles, *, stored_values: bool) -> None:
     spec = read_dataclass(SourceSpec, source, "the labels")
     classes = ClassMap.from_json({"classes": tables["classes"], "ignore": tables.get("ignore", [])})
     items = data.items()
-    vector = None if spec.polygons is None else data.folder / spec.polygons
     bands = spec.bands or tuple(range(1, len(tables["bands"]) + 1))
-    labels = labels_of_source(spec, items, classes, LabelSetBuilder(classes), vector=vector)
+    labels = labels_of_source(spec, items, classes, LabelSetBuilder(classes))
     openers = [Opener(item.image, bands, (one,), len(classes)) for item, one in zip(items, labels, strict=True)]
     checked(openers, quiet=True)

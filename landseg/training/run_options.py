@@ -68,7 +68,7 @@ class RunOptions:
         config: a TOML file with sections of a recipe, for images and labels.
         classes: a class table's file.
         ignore: value or values of label rasters that mean "not known".
-        layer: of the vector file.
+        layer: of the vector file, or of each.
         class_field: its column with the class.
         background: the class of all that lies outside its polygons.
         buffer: metres around its lines and points that count as theirs.
@@ -80,7 +80,7 @@ class RunOptions:
         coarse: coarse labels: a raster, several as a mosaic, or a folder with one for each image.
         coarse_table: a file with the shares of the classes in each coarse class.
         coarse_share: of coarse labels in what is minimised, such as "1/40" or 0.025.
-        things: each polygon of the vector file is an object: the model learns to tell them apart.
+        things: each polygon of a vector file is an object: the model learns to tell them apart.
         ids: rasters with a number for each object, 0 for none: one, or several by the names of their images.
         border: metres on each side of the outline of an object that are learned as its boundary.
         split: file, block, column, aoi, random or none.
@@ -147,7 +147,7 @@ class RunOptions:
 
         Args:
             images: folders, globs, files, a list, or a recipe.
-            labels: label rasters or a vector file; None where the list or the recipe names them.
+            labels: label rasters or vector files; None where the list or the recipe names them.
             folder: what names start from.
 
         Raises:
@@ -179,7 +179,7 @@ class RunOptions:
 
         Args:
             images: folders, globs, files, a list, or a recipe.
-            labels: label rasters or a vector file; None where the list or the recipe names them.
+            labels: label rasters or vector files; None where the list or the recipe names them.
             folder: the folder that names start from.
             name: of the model.
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,18 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.address import as_on_disk
-from landseg.geo.vectors.names import is_there
+from landseg.geo.vectors.names import is_there, split_layer
 from landseg.labels import image_lists
 from landseg.labels.image_lists import Item, scene_names
-from landseg.labels.polygons import PolygonLabels
+from landseg.labels.polygon_files import PolygonFiles
 from landseg.labels.reader import refuse_unmapped
 from landseg.models.card import DataSource
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.opener import ImageLabels, LabelPolygons, Opener
-from landseg.scenes.opening import TargetTable, checked, labels_of_source
+from landseg.scenes.opening import ImageLabelOptions, TargetTable, checked, labels_of_source, read_polygons
 from landseg.scenes.scene import RasterScene, Scene
-from landseg.scenes.targets import IndexTargets
+from landseg.scenes.targets import IndexTargets, UnknownTargets
 from landseg.scenes.views import in_memory
 from landseg.text.amounts import part_of, shorten_list
 from landseg.training.coarse.options import CoarseOptions
@@ -35,6 +36,8 @@ from landseg.training.coarse.statistics import JointStatistics
 from landseg.training.recipe import Recipe
 
 MEMORY_MIB = 2048
+STEM = "{stem}"
+"""Stands for the stem of an image in the name of its labels."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,9 +80,9 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
     tags = None if recipe.sampling.stored_values else tuple(band.tags for band in recipe.bands)
     kinds = LabelSetBuilder(recipe.classes)
     for specs in _by_images(recipe.sources):
-        found = find_items(specs[0], data)
-        alone = len(specs) == 1
-        labels = [_labels(spec, found, data, recipe, kinds, alone=alone) for spec in specs]
+        each_with = [find_items(spec, data, recipe.folder) for spec in specs]
+        found, alone = each_with[0], len(specs) == 1
+        labels = [_labels(s, own, recipe, kinds, alone=alone) for s, own in zip(specs, each_with, strict=True)]
         bands = specs[0].bands or tuple(range(1, len(recipe.bands) + 1))
         fresh = [
             Opener(item.image, bands, tuple(each), len(recipe.classes), tags=tags)
@@ -123,8 +126,13 @@ def load_scenes(recipe: Recipe, data: Path, *, memory_mib: float = MEMORY_MIB) -
     return loaded, opened.sets
 
 
-def find_items(spec: SourceSpec, data: Path) -> list[Item]:
-    """Return the images of a source, each with its label raster where it has one of its own.
+def find_items(spec: SourceSpec, data: Path, beside: Path) -> list[Item]:
+    """Return the images of a source, each with its label raster or its polygons where it has any.
+
+    Args:
+        spec: the source.
+        data: the folder that names start from.
+        beside: the folder of the recipe, where names of polygons start that are not below that folder.
 
     Raises:
         TrainingError: names that match nothing, or images without labels.
@@ -132,22 +140,26 @@ def find_items(spec: SourceSpec, data: Path) -> list[Item]:
     if spec.ids is not None:
         named = (spec.ids,) if isinstance(spec.ids, str) else spec.ids
         try:
-            return image_lists.with_ids(_with_labels(spec, data), [str(data / name) for name in named])
+            return image_lists.with_ids(_with_labels(spec, data, beside), [str(data / name) for name in named])
         except TrainingError as error:
             raise TrainingError(f"source {spec.name!r}: {error}") from error
-    return _with_labels(spec, data)
+    return _with_labels(spec, data, beside)
 
 
-def _with_labels(spec: SourceSpec, data: Path) -> list[Item]:
-    """Return the images of a source, each with its label raster where it has one of its own."""
+def _with_labels(spec: SourceSpec, data: Path, beside: Path) -> list[Item]:
+    """Return the images of a source, each with its label raster or its polygons where it has any."""
     images, labels = [str(data / name) for name in spec.paths], spec.labels
     try:
-        if spec.polygons or spec.ndvi or spec.greenness:
+        if spec.polygons:
+            return _with_polygons(spec, image_lists.items_of(images), data, beside)
+        if spec.ndvi or spec.greenness:
             return [replace(item, labels=None) for item in image_lists.items_of(images)]
         if spec.only_coarse or (spec.ids is not None and labels is None):
             return image_lists.items_of(images)
-        if isinstance(labels, str) and "{stem}" in labels:
-            return _by_pattern(image_lists.items_of(images), labels, spec.suffix, data)
+        if isinstance(labels, str) and STEM in labels:
+            items = image_lists.items_of(images)
+            paths = _by_pattern(items, data / labels, spec.suffix, "labels")
+            return [replace(item, labels=path) for item, path in zip(items, paths, strict=True)]
         named = (labels,) if isinstance(labels, str) else labels
         places = None if named is None else [str(data / name) for name in named]
         if spec.coarse is not None and places is not None:  # images without fine labels have those
@@ -157,19 +169,31 @@ def _with_labels(spec: SourceSpec, data: Path) -> list[Item]:
         raise TrainingError(f"source {spec.name!r}: {error}") from error
 
 
-def _of_stem(pattern: Path, item: Item, suffix: str) -> Path:
-    """Return the label raster that a pattern names for an image."""
-    return as_on_disk(Path(str(pattern).format(stem=item.image.stem.removesuffix(suffix))))
+def _with_polygons(spec: SourceSpec, items: Sequence[Item], data: Path, beside: Path) -> list[Item]:
+    """Return the images of a source, each with the vector file that labels it."""
+    if isinstance(spec.polygons, str) and STEM in spec.polygons:
+        pattern = _find_polygons(spec.polygons, data, beside)
+        paths = _by_pattern(items, pattern, spec.suffix, "vector file")
+        return [replace(item, labels=None, polygons=path) for item, path in zip(items, paths, strict=True)]
+    named = (spec.polygons,) if isinstance(spec.polygons, str) else spec.polygons or ()
+    places = [str(_find_polygons(name, data, beside)) for name in named]
+    files = PolygonFiles.named(places, asked=True)
+    if files is None:
+        raise TrainingError(
+            f"{shorten_list(places)}: expected vector files, a folder or a glob of them; check the path"
+        )
+    return image_lists.with_polygons(items, files, where_possible=spec.coarse is not None)
 
 
-def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) -> list[Item]:
-    """Return each image with the label raster that a pattern names for its stem."""
-    found = [replace(item, labels=_of_stem(data / pattern, item, suffix)) for item in items]
-    if bare := [item for item in found if item.labels is None or not item.labels.exists()]:
+def _by_pattern(items: Sequence[Item], pattern: Path, suffix: str, noun: str) -> list[Path]:
+    """Return the label file that a pattern names for the stem of each image."""
+    stems = [item.image.stem.removesuffix(suffix) for item in items]
+    found = [as_on_disk(Path(str(pattern).format(stem=stem))) for stem in stems]
+    if bare := [(item.image, path) for item, path in zip(items, found, strict=True) if not is_there(path)]:
         raise TrainingError(
             f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
-            f"no labels: {shorten_list([str(item.image) for item in bare])}; "
-            f"expected {bare[0].labels}; add it or narrow the images"
+            f"no {noun}: {shorten_list([str(image) for image, _ in bare])}; "
+            f"expected {bare[0][1]}; add it or narrow the images"
         )
     return found
 
@@ -177,10 +201,17 @@ def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) ->
 def fully_named(recipe: Recipe, data: Path) -> Recipe:
     """Return the recipe with labels that lie beside it named in full: written elsewhere it still finds them."""
     sources = tuple(
-        spec if spec.polygons is None else replace(spec, polygons=_full_name(spec.polygons, data, recipe.folder))
+        spec if spec.polygons is None else replace(spec, polygons=_full_names(spec.polygons, data, recipe.folder))
         for spec in recipe.sources
     )
     return replace(recipe, sources=sources)
+
+
+def _full_names(names: str | tuple[str, ...], data: Path, beside: Path) -> str | tuple[str, ...]:
+    """Return names of vector files that lie beside the recipe in full, those below the data folder as they are."""
+    if isinstance(names, tuple):
+        return tuple(_full_name(name, data, beside) for name in names)
+    return _full_name(names, data, beside)
 
 
 def data_sources(recipe: Recipe, data: Path) -> tuple[DataSource, ...]:
@@ -190,8 +221,8 @@ def data_sources(recipe: Recipe, data: Path) -> tuple[DataSource, ...]:
         RasterError: a file that cannot be read.
     """
     return tuple(
-        DataSource(spec.name, spec.licence, spec.credit, fingerprint([item.image for item in find_items(spec, data)]))
-        for spec in recipe.sources
+        DataSource(spec.name, spec.licence, spec.credit, fingerprint([item.image for item in items]))
+        for spec, items in ((spec, find_items(spec, data, recipe.folder)) for spec in recipe.sources)
     )
 
 
@@ -219,27 +250,27 @@ def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
 
 
 def _labels(
-    spec: SourceSpec, items: Sequence[Item], data: Path, recipe: Recipe, kinds: LabelSetBuilder, *, alone: bool
+    spec: SourceSpec, items: Sequence[Item], recipe: Recipe, kinds: LabelSetBuilder, *, alone: bool
 ) -> Sequence[ImageLabels]:
     """Return the labels that the targets of each of a source's images are made from.
 
     A class that is all that is known of its images teaches no other ("only"): see `partial_cross_entropy`.
     """
     if spec.partial_class is None:
-        vector = None if spec.polygons is None else _find_vector(spec.polygons, data, recipe.folder)
-        meaning = None if spec.values is None or vector is not None else _target_table(spec, kinds)
-        return labels_of_source(spec, items, recipe.classes, kinds, vector=vector, meaning=meaning)
+        meaning = None if spec.values is None or spec.polygons is not None else _target_table(spec, kinds)
+        return labels_of_source(spec, items, recipe.classes, kinds, meaning=meaning)
     yes = kinds.index(f"only {spec.partial_class}" if alone else spec.partial_class)
     no = kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:
         return [IndexTargets("ndvi", spec.ndvi, yes, no)] * len(items)
     if spec.greenness is not None:
         return [IndexTargets("greenness", spec.greenness, yes, no, _white(recipe))] * len(items)
-    assert spec.polygons is not None, "nothing else is left"
-    polygons = PolygonLabels(
-        _find_vector(spec.polygons, data, recipe.folder), all_touched=spec.all_touched, buffer_m=spec.buffer_m
-    )
-    return [LabelPolygons(polygons, no, None, yes, f"not {spec.partial_class}")] * len(items)
+    options = ImageLabelOptions(recipe.classes, all_touched=spec.all_touched, buffer_m=spec.buffer_m)
+    drawn = {
+        path: LabelPolygons(polygons, no, None, yes, f"not {spec.partial_class}")
+        for path, polygons in read_polygons(image_lists.polygon_files(items), options).items()
+    }
+    return [UnknownTargets() if item.polygons is None else drawn[item.polygons] for item in items]
 
 
 def _white(recipe: Recipe) -> float:
@@ -252,13 +283,16 @@ def _white(recipe: Recipe) -> float:
     return float(np.mean([((b.mean + b.std) * b.tags.scale + b.tags.offset) / step for b in bands]))
 
 
-def _find_vector(name: str, data: Path, beside: Path) -> Path:
-    """Return the file below the data folder, or else beside the recipe, to which labels drawn for it belong."""
-    return next((path for path in (data / name, beside / name) if is_there(path)), data / name)
+def _find_polygons(name: str, data: Path, beside: Path) -> Path:
+    """Return the path of polygons, or of a glob or pattern of them: below the data folder, or else beside the recipe,
+    to which labels drawn for it belong."""
+    matching = split_layer(name.replace(STEM, "*"))[0]
+    below = (path for path in (data, beside) if is_there(path / name) or glob(str(path / matching), recursive=True))
+    return next(below, data) / name
 
 
 def _full_name(name: str, data: Path, beside: Path) -> str:
-    found = _find_vector(name, data, beside)
+    found = _find_polygons(name, data, beside)
     return name if found == data / name else str(found.resolve())
 
 

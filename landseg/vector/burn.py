@@ -52,8 +52,8 @@ def burn_polygons(source: Path, target: Path, options: RasterizeOptions) -> Rast
     placed = labels.in_pixels(grid)
     if not len(placed):
         raise GridError(f"no polygon of {source} lies on the grid ({grid.describe()}): check bounds and CRS")
-    coverage = Coverage(labels, what="raster")
-    coverage.add(str(target), grid)
+    coverage = Coverage(what="raster")
+    coverage.add(labels, str(target), grid)
     targets = replace(targets, layers=[Layer.of_classes("classes", target, table)])
     signature = {"landseg": __version__, "source": {"files": []}, "classes": table.to_json()}
     tags = {"version": __version__, CLASSES: class_tag(table), "command": f"landseg rasterize {source.name}"}

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from landseg.dense.instance_targets import UNKNOWN, instance_targets
+from landseg.dense.label_maps import OUTSIDE
 
 
 def made(ids: NDArray[Any], *, border: float = 2.0, near: float = 4.0) -> dict[str, NDArray[np.uint8]]:
@@ -35,7 +36,9 @@ def defined(ids: NDArray[Any], *, border: float, near: float) -> dict[str, NDArr
             leaves = not (reach <= row < height - reach and reach <= column < width - reach)
             if ids[row, column] < 0:
                 boundary[row, column] = UNKNOWN
-            elif ((around >= 0) & (around != ids[row, column])).any():
+            elif ((around >= 0) & (around != ids[row, column])).any() or (
+                ids[row, column] > 0 and (around == OUTSIDE).any()
+            ):
                 boundary[row, column] = 1
             elif leaves or (around < 0).any():
                 boundary[row, column] = UNKNOWN
@@ -45,13 +48,13 @@ def defined(ids: NDArray[Any], *, border: float, near: float) -> dict[str, NDArr
 
 
 def town(seed: int, shape: tuple[int, int]) -> NDArray[np.int64]:
-    """Return ids of overlapping rectangles, with patches of which nothing is known."""
+    """Return ids of overlapping rectangles, with patches of the unknown and of what lies outside."""
     rng = np.random.default_rng(seed)
     ids = np.zeros(shape, np.int64)
-    for number in [*range(1, 7), -1]:
+    for number in [*range(1, 7), -1, -2]:
         top, left = rng.integers(0, shape[0]), rng.integers(0, shape[1])
         ids[top : top + rng.integers(1, 9), left : left + rng.integers(1, 9)] = number * 1_000_003
-    return np.where(ids < 0, -1, ids)
+    return np.where(ids < 0, ids // 1_000_003, ids)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -83,6 +86,32 @@ def test_nothing_is_said_of_a_boundary_where_nothing_is_known() -> None:
     assert (boundary[2:-2, 2:8] == 0).all()
     unlabelled = made(np.full((9, 9), -1))
     assert (unlabelled["boundary"] == UNKNOWN).all() and not unlabelled["near"].any()
+
+
+def test_an_object_ends_at_its_own_outline_whatever_lies_outside() -> None:
+    """Polygons of a part of the fields: what lies beside them is not known, but that they end there is."""
+    ids = np.full((30, 40), OUTSIDE, np.int64)
+    ids[5:25, 5:15], ids[5:25, 15:35] = 7, 8
+    ids[10:14, 20:30] = 0  # a pond in a field is no object
+    boundary = made(ids)["boundary"]
+    inside = ids > 0
+    edge = np.zeros(ids.shape, bool)
+    edge[5:25, 5:7] = edge[5:25, 13:17] = edge[5:25, 33:35] = edge[5:7, 5:35] = edge[23:25, 5:35] = True
+    edge[8:16, 20:30] = edge[10:14, 18:32] = True
+    edge[9, 19] = edge[9, 30] = edge[14, 19] = edge[14, 30] = True
+    assert (boundary[inside] == (edge & inside)[inside]).all()
+    assert (boundary[ids == OUTSIDE] == UNKNOWN).all()
+    # Twin: where objects may go on beside their labels, nothing is known of the outer edge.
+    open_ended = made(np.where(ids == OUTSIDE, -1, ids))["boundary"]
+    assert (open_ended[5:25, 5:7] == UNKNOWN).all() and (open_ended[9:21, 14:16] == 1).all()
+
+
+def test_beside_no_object_what_lies_outside_is_unknown() -> None:
+    """Of a polygon that is no object, such as a lake, it is not known whether a field begins beside it."""
+    ids = np.zeros((20, 20), np.int64)
+    ids[:, 10:] = OUTSIDE
+    boundary = made(ids)["boundary"]
+    assert (boundary[2:-2, 8:] == UNKNOWN).all() and (boundary[2:-2, 2:8] == 0).all()
 
 
 def test_twin_the_unknown_as_one_more_object_gives_a_boundary() -> None:

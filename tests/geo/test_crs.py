@@ -164,7 +164,7 @@ def test_training_says_that_there_is_no_way(files: dict[str, Path]) -> None:
     with pytest.raises(TrainingError, match="no transformation is known between labels and image"):
         open_items([Item(files["scene"], files["map_utm"])], ImageLabelOptions(table))
     with pytest.raises(GridError, match=NO_WAY):
-        open_items([Item(files["scene"])], ImageLabelOptions(table, vector=files["roofs"], field="kind"))
+        open_items([Item(files["scene"], polygons=files["roofs"])], ImageLabelOptions(table, field="kind"))
     assert len(open_items([Item(files["scene"], files["map"])], ImageLabelOptions(table))[0]) == 1
 
 

@@ -88,7 +88,8 @@ def test_an_image_may_have_an_ending_of_its_own(tmp_path: Path) -> None:
 
 def test_a_vector_file_labels_all_images(tmp_path: Path) -> None:
     touch(tmp_path, "a.tif", "b.tif")
-    assert pair(str(tmp_path), str(tmp_path / "v.gpkg")) == [Item(tmp_path / "a.tif"), Item(tmp_path / "b.tif")]
+    vector = tmp_path / "v.gpkg"
+    assert pair(str(tmp_path), str(vector)) == [Item(tmp_path / name, polygons=vector) for name in ("a.tif", "b.tif")]
 
 
 @pytest.mark.parametrize(

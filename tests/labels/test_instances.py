@@ -24,7 +24,7 @@ from landseg.geo.rasters.raster import RasterFile
 from landseg.labels import instances
 from landseg.labels.distances import squared_distances
 from landseg.labels.id_rasters import is_id_raster
-from landseg.labels.instances import IdFile, ObjectIds, ObjectPolygons, PolygonIds, parts_of
+from landseg.labels.instances import NONE, UNKNOWN, IdFile, ObjectIds, ObjectPolygons, PolygonIds, parts_of
 from landseg.labels.label_colors import label_source
 from landseg.labels.polygons import PolygonLabels
 from tests.parts.places import HALF_METRE, UTM
@@ -46,9 +46,9 @@ def write_shapes(path: Path, *shapes: Polygon | MultiPolygon, crs: str | None = 
     return path
 
 
-def objects_of(path: Path, *, complete: bool = True) -> ObjectPolygons:
+def objects_of(path: Path, *, beyond: int = NONE) -> ObjectPolygons:
     parts = parts_of(PolygonLabels(path))
-    return ObjectPolygons(parts, np.ones(len(parts), bool), complete)
+    return ObjectPolygons(parts, np.ones(len(parts), bool), beyond)
 
 
 def nearest_other(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -159,7 +159,7 @@ def test_an_object_that_the_image_cuts_has_the_interior_of_the_whole(tmp_path: P
 
 def test_parts_of_a_feature_are_objects_by_themselves_and_outside_is_unknown(tmp_path: Path) -> None:
     path = write_shapes(tmp_path / "p.gpkg", MultiPolygon([box(0, 0, 4, 4), box(10, 0, 14, 4)]), box(20, 0, 24, 4))
-    ids = PolygonIds(objects_of(path, complete=False), GRID).read(GRID.rect)
+    ids = PolygonIds(objects_of(path, beyond=UNKNOWN), GRID).read(GRID.rect)
     assert np.unique(ids).tolist() == [-1, 1, 2, 3]
 
 

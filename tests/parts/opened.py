@@ -23,7 +23,7 @@ def open_items(items: Sequence[Item], options: ImageLabelOptions) -> tuple[list[
             All of one kind are listed together.
     """
     kinds = LabelSetBuilder(options.classes)
-    if options.vector is None and (bare := [item for item in items if item.labels is None]):
+    if bare := [item for item in items if item.labels is None and item.polygons is None]:
         raise TrainingError(f"{bare[0].image} has no labels; name its label raster or a vector file")
     openers = checked(
         [

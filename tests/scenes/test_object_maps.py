@@ -19,7 +19,7 @@ from landseg.errors import ClassError, TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.labels.image_lists import Item, with_ids
-from landseg.labels.instances import _shares
+from landseg.labels.instances import OUTSIDE, _shares
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.opener import LabelPolygons, Opener
@@ -57,8 +57,8 @@ def polygons(folder: Path) -> Path:
 
 
 def drawn(folder: Path, write: Callable[..., Path], **options: object) -> RasterScene:
-    given = {"vector": polygons(folder), "field": "kind", "background": "land", "things": True} | options
-    return scene_of(Item(image(write)), ImageLabelOptions(CLASSES, **given))  # type: ignore[arg-type]
+    given = {"field": "kind", "background": "land", "things": True} | options
+    return scene_of(Item(image(write), polygons=polygons(folder)), ImageLabelOptions(CLASSES, **given))  # type: ignore[arg-type]
 
 
 def maps(scene: Scene, rect: Rect) -> dict[str, NDArray[np.generic]]:
@@ -88,6 +88,22 @@ def test_outside_is_unknown_without_a_background(write_raster: Callable[..., Pat
     assert outside.any() and (found["instance"][outside] == -1).all() and (found["interior"][outside] == 255).all()
     assert np.array_equal(found["instance"] == -1, outside)
     assert scene.drawn is not None
+
+
+def test_partial_polygons_end_at_their_outlines(write_raster: Callable[..., Path], tmp_path: Path) -> None:
+    scene = drawn(tmp_path, write_raster, background=None, partial="unknown")
+    found = maps(scene, scene.rect)
+    outside = found["class"] == 255
+    assert np.array_equal(found["instance"] == OUTSIDE, outside) and (found["interior"][outside] == 255).all()
+    part = MaskedScene(scene, lambda rect: np.broadcast_to(np.arange(rect.left, rect.right) < 30, rect.shape))
+    kept = maps(part, scene.rect)["instance"]
+    assert np.array_equal(kept == OUTSIDE, outside), "what is learned ends there as well where the rest is kept"
+    assert (kept[:, 30:][~outside[:, 30:]] == -1).all()
+    coarser = read_crop(scene, Rect(0, 0, 20, 30), factor=2.0).labels["instance"].numpy()
+    assert set(np.unique(coarser).tolist()) == {OUTSIDE, 0, 1, 2, 3}
+    # Twin: all others are none of these, so that no object lies there.
+    others = maps(drawn(tmp_path, write_raster, background=None, partial="others"), scene.rect)
+    assert not (others["instance"] < 0).any()
 
 
 def read_in_child(scene: Scene, rect: Rect, queue: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
@@ -154,9 +170,9 @@ def test_ids_are_paired_by_name(write_raster: Callable[..., Path]) -> None:
 
 def test_polygons_of_no_class_of_things_are_refused(write_raster: Callable[..., Path], tmp_path: Path) -> None:
     plain = ClassMap.from_json([{"value": n, "name": name} for n, name in enumerate(CLASSES.names)])
-    options = ImageLabelOptions(plain, polygons(tmp_path), "kind", background="land", things=True)
+    options = ImageLabelOptions(plain, "kind", background="land", things=True)
     with pytest.raises(ClassError, match=r"p.gpkg has polygons of building, pond, and the class table calls none of"):
-        scene_of(Item(image(write_raster)), options)
+        scene_of(Item(image(write_raster), polygons=polygons(tmp_path)), options)
 
 
 def test_sources_name_objects_once() -> None:
@@ -174,10 +190,10 @@ def test_sources_name_objects_once() -> None:
 def test_tiles_that_cut_houses_show_what_their_mosaic_shows(sample_tiles: Path) -> None:
     tiles = sorted((sample_tiles / "buildings/tiles").glob("*.tif"))
     polygons = sample_tiles / "buildings/buildings.gpkg"
-    options = ImageLabelOptions(TWO, polygons, background="land", things=True)
+    options = ImageLabelOptions(TWO, background="land", things=True)
     with open_source(tiles) as source:
         grid = source.grid
-    labels = labels_for([Item(tile) for tile in tiles], options, LabelSetBuilder(TWO))
+    labels = labels_for([Item(tile, polygons=polygons) for tile in tiles], options, LabelSetBuilder(TWO))
     drawn = labels[0]
     assert isinstance(drawn, LabelPolygons) and drawn.objects is not None
     whole = drawn.objects.on(grid)
@@ -200,8 +216,8 @@ def test_tiles_that_cut_houses_show_what_their_mosaic_shows(sample_tiles: Path) 
 def test_a_source_pairs_rasters_of_ids_with_its_images(write_raster: Callable[..., Path], tmp_path: Path) -> None:
     tile, ids = image(write_raster), write_raster(np.zeros((40, 60), np.uint16), "a_ids.tif")
     labels = write_raster(np.zeros((40, 60), np.uint8), "a_labels.tif")
-    assert find_items(SourceSpec("a.tif", ids="a_ids.tif"), tmp_path) == [Item(tile, ids=ids)]
+    assert find_items(SourceSpec("a.tif", ids="a_ids.tif"), tmp_path, tmp_path) == [Item(tile, ids=ids)]
     both = SourceSpec("a.tif", ids="a_ids.tif", labels="a_labels.tif")
-    assert find_items(both, tmp_path) == [Item(tile, labels, ids=ids)]
+    assert find_items(both, tmp_path, tmp_path) == [Item(tile, labels, ids=ids)]
     with pytest.raises(TrainingError, match=r"source 'a.tif': .*b_ids.tif: no such file"):
-        find_items(SourceSpec("a.tif", ids="b_ids.tif"), tmp_path)
+        find_items(SourceSpec("a.tif", ids="b_ids.tif"), tmp_path, tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
@@ -160,14 +161,16 @@ def test_polygons_are_burnt_where_they_cover_a_pixels_centre(
     # Edges at .4 and .6 of a pixel: its centre is outside to the one side and inside to the other.
     vector = shapes(tmp_path / name, [(2.4, 1.4, 5.6, 4.6)], crs, kind=["water"])
     item = Item(write_raster(np.ones((3, 8, 8), np.uint8), "a.tif"))
-    target = target_of(open_one(item, vector=vector, field="kind", background="land")[0])
+    target = target_of(open_one(replace(item, polygons=vector), field="kind", background="land")[0])
     expected = np.zeros((8, 8), int)
     expected[1:5, 2:6] = 1
     assert target.tolist() == expected.tolist()
     smaller = shapes(tmp_path / f"s_{name}", [(2.6, 1.6, 5.4, 4.4)], crs, kind=["water"])
-    by_centre = target_of(open_one(item, vector=smaller, field="kind", background="land")[0])
+    by_centre = target_of(open_one(replace(item, polygons=smaller), field="kind", background="land")[0])
     assert (by_centre == 1).sum() == 2 * 2
-    touched = target_of(open_one(item, vector=smaller, field="kind", background="land", all_touched=True)[0])
+    touched = target_of(
+        open_one(replace(item, polygons=smaller), field="kind", background="land", all_touched=True)[0]
+    )
     assert touched.tolist() == expected.tolist()
 
 
@@ -175,7 +178,7 @@ def test_the_whole_and_its_windows_are_burnt_alike(sample_tiles: Path) -> None:
     items = pair(str(sample_tiles / "buildings" / "tiles"), str(sample_tiles / "buildings" / "buildings.gpkg"))
     table = ClassMap.from_json([{"value": 1, "name": "background"}, {"value": 2, "name": "building"}])
     vector = sample_tiles / "buildings" / "buildings.gpkg"
-    scene = open_items(items[:1], ImageLabelOptions(table, vector=vector, background="background"))[0][0]
+    scene = open_items([replace(items[0], polygons=vector)], ImageLabelOptions(table, background="background"))[0][0]
     whole = target_of(scene)
     assert set(np.unique(whole)) == {0, 1}
     from landseg.geo.grid import Rect
@@ -190,7 +193,7 @@ def test_what_polygons_leave_open(tmp_path: Path, write_raster: Callable[..., Pa
     item = Item(write_raster(np.ones((3, 8, 8), np.uint8), "a.tif"))
 
     def row(vector: Path, **options: object) -> tuple[list[int], list[list[int]]]:
-        scene, sets = open_one(item, vector=vector, field="kind", **options)
+        scene, sets = open_one(replace(item, polygons=vector), field="kind", **options)
         return target_of(scene)[0].tolist(), sets[3:]
 
     assert row(vector) == ([1, 1, 255, 255, 1, 1, 255, 255], [])  # by name or by value; outside, nobody knows
@@ -233,14 +236,14 @@ def test_polygons_that_do_not_say_their_class(
     vector = shapes(tmp_path / "v.gpkg", [(0, 0, 2, 2)], kind=[kind])
     item = Item(write_raster(np.ones((3, 8, 8), np.uint8), "a.tif"))
     with pytest.raises(error, match=message):
-        open_one(item, vector=vector, **options)
+        open_one(replace(item, polygons=vector), **options)
 
 
 def test_polygons_on_no_image_are_refused(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
     vector = shapes(tmp_path / "v.gpkg", [(900, 0, 902, 2)], kind=["water"])
     item = Item(write_raster(np.ones((3, 8, 8), np.uint8), "a.tif"))
     with pytest.raises(TrainingError, match=r"no polygon of .*v\.gpkg lies on the only image"):
-        open_one(item, vector=vector, field="kind")
+        open_one(replace(item, polygons=vector), field="kind")
     with pytest.raises(TrainingError, match="has no labels; name its label raster or a vector file"):
         open_one(item)
 

@@ -68,8 +68,8 @@ def drawing(scene: Path, tmp_path: Path) -> Drawing:
         names = tuple(sorted({box[0] for box in boxes} | set(filter(None, [more.get("background")]))))
         table = ClassMap.from_json([{"value": n, "name": name} for n, name in enumerate(names, start=1)])
         path = written(tmp_path, boxes)
-        options = ImageLabelOptions(table, vector=path, field="kind", **more)
-        return open_items([Item(scene)], options)[0], names, path
+        options = ImageLabelOptions(table, field="kind", **more)
+        return open_items([Item(scene, polygons=path)], options)[0], names, path
 
     return draw
 
@@ -142,7 +142,7 @@ def test_neighbours_stay_together(
     names = tuple(sorted({box[0] for box in boxes}))
     path = written(tmp_path_factory.mktemp("drawn"), boxes)
     table = ClassMap.from_json([{"value": n, "name": name} for n, name in enumerate(names, start=1)])
-    scenes = open_items([Item(scene)], ImageLabelOptions(table, vector=path, field="kind"))[0]
+    scenes = open_items([Item(scene, polygons=path)], ImageLabelOptions(table, field="kind"))[0]
     wanted = SplitOptions(by="polygon", seed=seed, gap_px=gap)
     try:
         found = split(scenes, wanted, classes=names)
@@ -236,8 +236,8 @@ def test_parts_of_a_multipolygon_are_polygons(scene: Path, tmp_path: Path) -> No
     path = written(tmp_path, SPARSE)
     geopandas.read_file(path).dissolve("kind", as_index=False).to_file(tmp_path / "dissolved.gpkg")
     table = ClassMap.from_json([{"value": 1, "name": "a"}, {"value": 2, "name": "b"}])
-    options = ImageLabelOptions(table, vector=tmp_path / "dissolved.gpkg", field="kind")
-    scenes = open_items([Item(scene)], options)[0]
+    options = ImageLabelOptions(table, field="kind")
+    scenes = open_items([Item(scene, polygons=tmp_path / "dissolved.gpkg")], options)[0]
     found = split(scenes, SplitOptions(by="polygon"), classes=("a", "b"))
     assert found.polygons == (6, 2)
     assert_whole(scenes[0], found, path)
@@ -250,7 +250,9 @@ def test_scenes_that_share_a_polygon_agree_on_it(scene: Path, tmp_path: Path, wr
     pixels = np.random.default_rng(4).integers(1, 255, (1, 60, 230), np.uint8)
     other = write_raster(pixels, "other.tif", transform=beside)
     table = ClassMap.from_json([{"value": 1, "name": "a"}, {"value": 2, "name": "b"}])
-    scenes = open_items([Item(scene), Item(other)], ImageLabelOptions(table, vector=path, field="kind"))[0]
+    scenes = open_items([Item(one, polygons=path) for one in (scene, other)], ImageLabelOptions(table, field="kind"))[
+        0
+    ]
     found = split(scenes, SplitOptions(by="polygon"), classes=("a", "b"))
     turned = split(scenes[::-1], SplitOptions(by="polygon"), classes=("a", "b"))
     assert found.kept_px == turned.kept_px and not [note for note in found.notes if note.startswith("leak")]
@@ -267,8 +269,11 @@ def test_files_that_lack_classes_hint_at_polygons(scene: Path, tmp_path: Path, w
     pixels = np.random.default_rng(4).integers(1, 255, (1, 60, 330), np.uint8)
     below = write_raster(pixels, "below.tif", transform=HALF_METRE @ HALF_METRE.translation(0, 80))
     table = ClassMap.from_json([{"value": 1, "name": "a"}, {"value": 2, "name": "b"}])
-    options = ImageLabelOptions(table, vector=written(tmp_path, boxes), field="kind")
-    scenes = open_items([Item(scene), Item(below)], options)[0]
+    items, options = (
+        [Item(one, polygons=written(tmp_path, boxes)) for one in (scene, below)],
+        ImageLabelOptions(table, field="kind"),
+    )
+    scenes = open_items(items, options)[0]
     notes = "\n".join(split(scenes, SplitOptions(), classes=("a", "b")).notes)
     assert "no kept pixel is" in notes and "--split polygon splits these" in notes
     found = split(scenes, SplitOptions(by="polygon"), classes=("a", "b"))

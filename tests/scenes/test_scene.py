@@ -286,7 +286,7 @@ def test_scenes_with_polygons_can_be_pickled(tmp_path: Path, write_raster: Calla
     vector = tmp_path / "v.gpkg"
     geopandas.GeoDataFrame({"k": ["water"]}, geometry=[box(left, bottom, right, top)], crs=UTM).to_file(vector)
     image = write_raster(np.ones((3, 20, 20), np.uint8), "a.tif")
-    scene = open_items([Item(image)], ImageLabelOptions(CLASSES, vector=vector, field="k", background="land"))[0][0]
+    scene = open_items([Item(image, polygons=vector)], ImageLabelOptions(CLASSES, field="k", background="land"))[0][0]
     target = scene.read(scene.rect)[2]
     assert (target[:10, :10] == 1).all() and target.sum() == 100
     assert np.array_equal(pickle.loads(pickle.dumps(scene)).read(scene.rect)[2], target)

@@ -129,7 +129,7 @@ def test_ids_need_no_labels(town: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "options", "error", "said"),
     [
-        ("ids", {"things": True}, TrainingError, "--things makes an object of each polygon, and needs one vector"),
+        ("ids", {"things": True}, TrainingError, "--things makes an object of each polygon, and needs vector files"),
         ("houses.gpkg", {"ids": "ids"}, TrainingError, "polygons are objects by themselves"),
         ("houses.gpkg", {"border": 1.0}, TrainingError, "leave it out, or add --things or --ids"),
         ("houses.gpkg", {"things": True, "border": -1.0}, TrainingError, "metres above 0, got -1"),

@@ -35,7 +35,9 @@ class PolygonFile:
     notes: tuple[str, ...] = ()
 
 
-def read_polygons(name: Name, *, buffer_m: float | None = None, advice: str = BUFFER) -> PolygonFile:
+def read_polygons(
+    name: Name, *, buffer_m: float | None = None, advice: str = BUFFER, empty: bool = False
+) -> PolygonFile:
     """Return the polygons of a layer.
 
     Features without a geometry are left out. Collections of polygons alone count as their polygons. Lines, points
@@ -46,6 +48,7 @@ def read_polygons(name: Name, *, buffer_m: float | None = None, advice: str = BU
         name: a file, or one of its layers, ``FILE:LAYER``.
         buffer_m: metres around lines and points; polygons stay as they are.
         advice: about lines and points, for the sentence that refuses them.
+        empty: a file without any feature is taken, in place of being refused.
 
     Raises:
         VectorError: the file cannot be read, holds no polygon, holds lines or points, or has no CRS for metres.
@@ -69,7 +72,7 @@ def read_polygons(name: Name, *, buffer_m: float | None = None, advice: str = BU
         if flat := int(len(kept) - kept.sum()):
             notes.append(f"{name}: {_features(flat, whole)} whose outline encloses nothing left out")
         frame, shapes = frame[kept], shapes[kept]
-    if not len(shapes):
+    if not len(shapes) and (whole or not empty):
         raise VectorError(f"{name} holds no polygon; expected at least one")
     return PolygonFile(frame.set_geometry(_series(shapes, frame)), tuple(notes))
 

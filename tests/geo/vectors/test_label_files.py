@@ -483,10 +483,10 @@ def test_images_without_polygons_and_polygons_that_burn_nothing_are_spoken_of(
 def test_a_neighbour_that_only_touches_does_not_lie_on_an_image(write_raster: Write, tmp_path: Path) -> None:
     first, second = tiles(write_raster)[:2]
     path = write(tmp_path / "p.gpkg", [patch(0, 0, SIZE, SIZE)])
-    coverage = Coverage(PolygonLabels(path, "kind"))
+    coverage, polygons = Coverage(), PolygonLabels(path, "kind")
     for one in (first, second):
         with FileSource(one) as source:
-            coverage.add(one.name, source.grid)
+            coverage.add(polygons, one.name, source.grid)
     assert coverage.sentences() == ["1 of 2 images has no polygon: t1.tif; nothing is known there"]
 
 
@@ -594,8 +594,9 @@ def test_a_crop_is_burnt_as_the_whole_is(tmp_path: Path) -> None:
     table = ClassMap.from_json([{"value": index + 1, "name": str(index)} for index in range(5)])
     truth = open_polygons(labels.path, "kind", ClassMap(table.classes), grid)
     assert crops_differ(truth.read, grid) == 0
-    drawn = PolygonCodes(labels.path, "kind")
-    assert crops_differ(lambda rect: drawn.on(grid).read(rect), grid, 40) == 0
+    path = Path(labels.path)
+    drawn = PolygonCodes([path], "kind", title="all")
+    assert crops_differ(lambda rect: drawn.on(path, grid).read(rect), grid, 40) == 0
 
 
 def test_a_crop_burnt_in_coordinates_of_the_crs_is_not(tmp_path: Path) -> None:
