@@ -32,7 +32,6 @@ from landseg.dense.grouping import Maps
 from landseg.dense.instance_files import CLASSES, IDS, write_ids
 from landseg.dense.instance_measure import InstanceMeasure
 from landseg.dense.instances import Instances
-from landseg.dense.label_maps import UNKNOWN
 from landseg.dense.losses import LabelSets
 from landseg.dense.objective import LossOptions
 from landseg.dense.task import Examples, Loss, Request
@@ -163,7 +162,7 @@ def centre_targets(ids: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray
     A thing that the crop cuts has no known centre.
     """
     height, width = ids.shape
-    heat = np.where(ids == UNKNOWN["instance"], np.nan, 0).astype(np.float32)
+    heat = np.where(ids < 0, np.nan, 0).astype(np.float32)
     offset = np.full((2, height, width), np.nan, np.float32)
     edge = np.unique(np.concatenate([ids[0], ids[-1], ids[:, 0], ids[:, -1]]))
     for number in np.unique(ids[ids > 0]).tolist():

@@ -32,7 +32,7 @@ from landseg.dense.instance_measure import InstanceMeasure
 from landseg.dense.instances import ENERGIES, Instances
 from landseg.dense.task import Example
 from landseg.geo.rasters.source import FileSource
-from landseg.labels.instances import ObjectPolygons, parts_of
+from landseg.labels.instances import NONE, ObjectPolygons, parts_of
 from landseg.labels.polygons import PolygonLabels
 from landseg.models.file import Model, load_model
 from landseg.tiling.scaling import Scaling
@@ -55,7 +55,7 @@ def example(model: Model, path: Path) -> Example:
     with torch.inference_mode():
         output = model.network(torch.from_numpy(scaled))[0].numpy()
     polygons = parts_of(PolygonLabels(path.with_suffix(".gpkg")))
-    ids = ObjectPolygons(polygons, np.ones(len(polygons), bool), complete=True).on(grid).read(grid.rect)
+    ids = ObjectPolygons(polygons, np.ones(len(polygons), bool), beyond=NONE).on(grid).read(grid.rect)
     thing = card.classes.things[0]
     classes = np.where(ids > 0, thing, 1 - thing).astype(np.uint8)
     return Example(output, valid, {"class": classes, "instance": ids})
