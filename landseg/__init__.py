@@ -109,9 +109,9 @@ __all__ = [
     "Description", "Evaluation", "Export", "FieldReport", "GridError", "LandClass", "LandsegError", "Model",
     "ModelError", "ObjectComparison", "ObjectEvaluation", "OutputError", "PanopticEvaluation", "PlanError",
     "PointEvaluation", "Prediction", "Predictions", "RasterError", "Rasterization", "Refinement", "ResumeError",
-    "TrainingError", "TrainingResult", "VectorError", "Verification", "Viewer", "__version__", "areas", "calibrate", "compare",
-    "describe", "effective_field", "evaluate", "export", "inspect_data", "load_model", "predict", "rasterize",
-    "read_card", "refine", "save_model", "train", "verify", "view",
+    "TrainingError", "TrainingResult", "VectorError", "Verification", "Viewer", "__version__", "areas", "calibrate",
+    "compare", "describe", "effective_field", "evaluate", "export", "inspect_data", "load_model", "predict",
+    "rasterize", "read_card", "refine", "save_model", "train", "verify", "view",
 ]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from landseg.text.amounts import part_of, shorten_list
 POINTS = "all points"
 """The name of the class where nothing tells classes apart."""
 _BLOCK = 16  # radii that a block of the bootstrap is wide
+_FAR = 1000  # radii: sides that lie farther apart are not of one place
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _nearby(
 
 
 def _check_overlap(place: Floats, found: PointFile, true: PointFile, crs: object, radius: float) -> None:
-    """Raise GridError if the frames of two sides lie more than the radius apart."""
+    """Raise GridError if the frames of two sides lie farther apart than scenes with few points are large."""
     place = place[np.isfinite(place).all(axis=1)]
     if not (len(place) and len(true)):
         return
@@ -132,7 +133,7 @@ def _check_overlap(place: Floats, found: PointFile, true: PointFile, crs: object
     line = shapely.shortest_line(one, other)
     scale = metres_per_unit(np.array([line]), crs)[0]
     start, end = shapely.get_coordinates(line)
-    if np.hypot(*((end - start) * scale)) > radius:
+    if np.hypot(*((end - start) * scale)) > _FAR * radius:
         raise GridError(
             f"{found.name} and {true.name} do not overlap: expected points of one place; check their CRS, and that "
             "they belong together"
