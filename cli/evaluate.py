@@ -101,7 +101,7 @@ def command(
     log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure how well class rasters, objects or points agree with the truth.
+    """Measure how well class rasters, objects or points fit the truth.
 
     Prints IoU, F1, precision, recall, areas and boundary measures, with 95 % intervals; of objects AP, F1, PQ, and
     how many were merged, split, missed and invented; of points F1, AP, distances and counts; of panoptic maps PQ,

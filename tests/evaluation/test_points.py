@@ -244,7 +244,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     assert "F1 at 6 m          0.600   95 %:" in out and "RMSE of distances  3.368 m" in out
     assert "truth: 3 matched, 2 missed" in out and "counts in 3 blocks of 96 m: bias" in out
-    rows = list(csv.DictReader(table.open()))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [row["name"] for row in rows] == ["all points", "all classes"]
     assert float(rows[0]["f1"]) == 0.6 and rows[1]["matched"] == "3" and rows[0]["f1_low"]
     code, out, _ = run("evaluate", str(found), str(true), "--json")
