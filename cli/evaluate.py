@@ -14,6 +14,7 @@ from . import console, objects, options, panels
 if TYPE_CHECKING:
     from landseg.evaluation.objects.result import ObjectEvaluation
     from landseg.evaluation.panoptic.result import PanopticEvaluation
+    from landseg.evaluation.points.keypoint_result import KeypointEvaluation
     from landseg.evaluation.points.result import PointEvaluation
     from landseg.evaluation.result import Evaluation
     from landseg.metrics.seam import Seam
@@ -141,12 +142,17 @@ def command(
     console.show(found.to_json(), as_json=as_json, text=result_lines(found))
 
 
-def result_lines(found: "Evaluation | ObjectEvaluation | PanopticEvaluation | PointEvaluation") -> Iterator[str]:
+def result_lines(
+    found: "Evaluation | KeypointEvaluation | ObjectEvaluation | PanopticEvaluation | PointEvaluation",
+) -> Iterator[str]:
     """Return the figures of classes, of objects, of points or of panoptic maps, a line each."""
     from landseg.evaluation.objects.result import ObjectEvaluation
     from landseg.evaluation.panoptic.result import PanopticEvaluation
+    from landseg.evaluation.points.keypoint_result import KeypointEvaluation
     from landseg.evaluation.points.result import PointEvaluation
 
+    if isinstance(found, KeypointEvaluation):
+        return keypoint_lines(found)
     if isinstance(found, PanopticEvaluation):
         return panoptic_lines(found)
     if isinstance(found, PointEvaluation):
@@ -210,6 +216,26 @@ def point_lines(found: "PointEvaluation") -> Iterator[str]:
         yield from _point_table(found)
     if found.notes:
         yield ""
+    yield from (f"  {note}" for note in found.notes)
+
+
+def keypoint_lines(found: "KeypointEvaluation") -> Iterator[str]:
+    """Yield the figures of objects with keypoints, a line each, and what is known of each class."""
+    from landseg.report.point_figures import KEYPOINT_TITLES
+
+    yield f"{found.prediction} against {found.target}"
+    for title, value in zip(KEYPOINT_TITLES, found.coco, strict=True):
+        yield f"  COCO {title:<11} {number(value)}"
+    for one in found.classes:
+        f = one.figures
+        yield ""
+        yield f"  {one.name}: {f.found_count:,} for {counted(f.true_count, 'object')}"
+        yield f"    F1 at OKS 0.5 {number(f.f1)}, precision {number(f.precision)}, recall {number(f.recall)}"
+        off = f"{number(f.distance_median)} px off in the median, {number(f.distance_rms)} px root mean square"
+        yield f"    {f.matched_keypoints:,} of {counted(f.keypoints, 'keypoint')} matched, {off}"
+        shares = (f"{number(share)} within {end:g} px" for end, share in zip(f.within, f.pck, strict=True))
+        yield "    of these " + ", ".join(shares)
+    yield ""
     yield from (f"  {note}" for note in found.notes)
 
 

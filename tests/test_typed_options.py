@@ -110,7 +110,8 @@ from pathlib import Path
 import landseg
 
 found: (
-    landseg.Evaluation | landseg.ObjectEvaluation | landseg.PanopticEvaluation | landseg.PointEvaluation
+    landseg.Evaluation | landseg.KeypointEvaluation | landseg.ObjectEvaluation | landseg.PanopticEvaluation
+    | landseg.PointEvaluation
 ) = landseg.evaluate(
     "map.tif", [Path("a.tif"), "b.tif"], classes="c.toml", ignore=[3], class_field=None, background=None, buffer=1,
     label_colors=False, aoi=(0, 0, 1, 1), workers=1, overwrite=True, quiet=True, boundary="3px", tolerance=None,

@@ -108,9 +108,9 @@ class KeypointDetection:
         self.detection = Detection(areas=areas, limits=() if limit is None else (limit,), block=block)
 
     @classmethod
-    def coco(cls) -> KeypointDetection:
-        """Return one with COCO's ranges of areas, in pixels, and its limit of 20 detections of an image."""
-        return cls(areas=COCO_AREAS, limit=COCO_LIMIT)
+    def coco(cls, within: Sequence[float] = (2.0, 5.0, 10.0)) -> KeypointDetection:
+        """Return one with COCO's ranges of areas and its limit of 20 detections an image, each a block; in pixels."""
+        return cls(within=within, areas=COCO_AREAS, limit=COCO_LIMIT, block=np.inf)
 
     def update(self, pairs: Similarities, scores: ArrayLike, *, raster: int = 0) -> None:
         """Add the objects of an image and the scores (D,) of its detections, from 0 to 1.

@@ -1,4 +1,4 @@
-"""The figures of points in words, and as a table for programs."""
+"""The figures of points and of keypoints in words, and as a table for programs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from landseg.evaluation.objects.result import three
+from landseg.evaluation.points.keypoint_result import MEANS as KEYPOINT_MEANS
+from landseg.evaluation.points.keypoint_result import KeypointEvaluation
 from landseg.evaluation.points.result import COUNTS, ESTIMATED, MEANS, PointClass, PointEvaluation
+from landseg.metrics.keypoints import FIGURES as KEYPOINT_ESTIMATED
 from landseg.report.figures_csv import csv_table
 from landseg.text.amounts import counted
+
+KEYPOINT_TITLES = (
+    "AP", "AP50", "AP75", "AP medium", "AP large", "AR", "AR50", "AR75", "AR medium", "AR large",
+)  # fmt: skip
+"""The ten figures of COCO for keypoints, in the order of pycocotools."""
 
 
 def unit_text(found: PointEvaluation) -> str:
@@ -76,3 +84,19 @@ def points_csv(found: PointEvaluation) -> str:
         rows.append(row)
     every = {"name": "all classes", "radius": found.radius, "score": found.score, **found.means, **found.counts}
     return csv_table(heads, [*rows, every])
+
+
+def keypoints_csv(found: KeypointEvaluation) -> str:
+    """Return the classes as CSV, a row each, then a row of means; figures that mean nothing are empty."""
+    heads = ["name", "score"]
+    for name in KEYPOINT_MEANS:
+        heads += [name, f"{name}_low", f"{name}_high"] if name in KEYPOINT_ESTIMATED else [name]
+    lists = ("within", "pck", "found_within", "ap_by_area", "ar_by_area")
+    rows = []
+    for one in found.classes:
+        row = {"name": one.name, **{key: value for key, value in asdict(one.figures).items() if key not in lists}}
+        for name, (low, high) in one.intervals.items():
+            row |= {f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    counts = ["ar50", "ar75", "best_score", "true_count", "found_count", "keypoints", "matched_keypoints"]
+    return csv_table([*heads, *counts], [*rows, {"name": "all classes", "score": found.score, **found.means}])
