@@ -109,6 +109,7 @@ class PointDetection:
             raise ValueError(f"expected a block above 0, got {block}")
         self.block = float(block)
         self.images: dict[int, tuple[Nearby, Floats]] = {}
+        self._last: tuple[float, _Matches] | None = None  # the assignment takes long, and two calls ask for it
 
     def update(self, near: Nearby, scores: ArrayLike, *, raster: int = 0) -> None:
         """Add the points of an image and the scores (D,) of its detections, from 0 to 1.
@@ -121,7 +122,7 @@ class PointDetection:
         given = checked_scores(scores, len(near.found_place))
         if raster in self.images:
             raise ValueError(f"image {raster} was added before")
-        self.images[raster] = (near, given)
+        self.images[raster], self._last = (near, given), None
 
     def merge(self, other: PointDetection) -> None:
         """Add the images of another.
@@ -134,6 +135,7 @@ class PointDetection:
         if twice := sorted(self.images.keys() & other.images.keys()):
             raise ValueError(f"image {twice[0]} was added before")
         self.images.update(other.images)
+        self._last = None
 
     def compute(self, score: float = 0.0) -> PointFigures:
         """Return the figures; all but AP and the best F1 for the detections of at least a score."""
@@ -205,6 +207,12 @@ class PointDetection:
 
     def _matches(self, score: float) -> _Matches:
         """Return the assignment of the detections of at least a score."""
+        if self._last is None or self._last[0] != score:
+            self._last = score, self._assign(score)
+        return self._last[1]
+
+    def _assign(self, score: float) -> _Matches:
+        """Return the assignment of the detections of at least a score, made anew."""
         distances = [np.zeros(0)]
         columns: list[list[Ints]] = [[np.zeros(0, np.int64)] for _ in range(5)]
         for _, near, scores, trues, founds in self._each():

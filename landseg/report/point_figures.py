@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from landseg.evaluation.objects.result import three
+from landseg.evaluation.points.keypoint_result import ESTIMATED as KEYPOINT_ESTIMATED
 from landseg.evaluation.points.keypoint_result import MEANS as KEYPOINT_MEANS
 from landseg.evaluation.points.keypoint_result import KeypointEvaluation
 from landseg.evaluation.points.result import COUNTS, ESTIMATED, MEANS, PointClass, PointEvaluation
-from landseg.metrics.keypoints import FIGURES as KEYPOINT_ESTIMATED
 from landseg.report.figures_csv import csv_table
 from landseg.text.amounts import counted
 

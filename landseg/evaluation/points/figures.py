@@ -58,7 +58,8 @@ def _notes(pair: PointPair, made: PointEvaluation, options: EvaluateOptions) -> 
         notes.append(f"the truth holds no point{where}: no figure but the counts means anything")
     if not pair.scored:
         notes.append("the prediction has no scores, so AP is not given: name points with a column score")
-    at_edge = sum(_unmatched_at_edge(one, options.score) for one in pair.detections)
+    of_sides = made.counts["true_count"] + made.counts["found_count"] - 2 * made.counts["matched"]
+    at_edge = of_sides - made.counts["missed"] - made.counts["invented"]
     if at_edge:
         near = f"{made.radius:g} {'m' if made.unit == 'm' else 'units'} of the area's border"
         is_are = "is" if at_edge == 1 else "are"
@@ -75,9 +76,3 @@ def _notes(pair: PointPair, made: PointEvaluation, options: EvaluateOptions) -> 
     if bare and made.counts["true_count"]:
         notes.append(f"without truth, and in no mean: {', '.join(bare)}")
     return notes
-
-
-def _unmatched_at_edge(one: PointDetection, score: float) -> int:
-    """Return the number of points of both sides that are ignored at the border of the area."""
-    made = one.compute(score)
-    return made.true_count + made.found_count - 2 * made.matched - made.missed - made.invented

@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from landseg.evaluation.objects.result import three
-from landseg.metrics.keypoints import KeypointFigures
+from landseg.metrics.keypoints import FIGURES, KeypointFigures
 from landseg.text.results import html_table, json_values, one_line
 
 MEANS = (
     "ap", "ap50", "ap75", "ar", "precision", "recall", "f1", "best_f1", "distance_rms", "distance_median",
 )  # fmt: skip
 """The figures whose means over classes an evaluation has."""
+ESTIMATED = FIGURES
+"""The figures of a class that have intervals."""
 
 
 @dataclass(frozen=True)
