@@ -116,7 +116,7 @@ found: (
     "map.tif", [Path("a.tif"), "b.tif"], classes="c.toml", ignore=[3], class_field=None, background=None, buffer=1,
     label_colors=False, aoi=(0, 0, 1, 1), workers=1, overwrite=True, quiet=True, boundary="3px", tolerance=None,
     block=64, samples=0, seed=1, csv="a.csv", report=Path("a.html"), probs="p.tif", image=["i.tif"], errors="e.tif",
-    areas=(50, 500), score=0.5, ids=("i.tif", Path("t.tif")),
+    areas=(50, 500), score=0.5, ids=("i.tif", Path("t.tif")), radius="6m",
 )
 landseg.compare(["a.tif", "b.tif"], Path("t.tif"), samples=10, tolerance="2m", csv=None, quiet=False).to_json()
 landseg.calibrate("p.tif", "t.tif", "out.safetensors", model="m.safetensors", aoi="a.gpkg").temperature.is_integer()
