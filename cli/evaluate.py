@@ -1,4 +1,4 @@
-"""`landseg evaluate`: how good a class raster is, or objects or panoptic maps are."""
+"""`landseg evaluate`: how good a class raster is, or objects, points or panoptic maps are."""
 
 import math
 from collections.abc import Iterator
@@ -14,6 +14,8 @@ from . import console, objects, options, panels
 if TYPE_CHECKING:
     from landseg.evaluation.objects.result import ObjectEvaluation
     from landseg.evaluation.panoptic.result import PanopticEvaluation
+    from landseg.evaluation.points.keypoint_result import KeypointEvaluation
+    from landseg.evaluation.points.result import PointEvaluation
     from landseg.evaluation.result import Evaluation
     from landseg.metrics.seam import Seam
 
@@ -23,9 +25,9 @@ def command(
         list[str],
         typer.Argument(
             metavar="PREDICTION... TRUTH",
-            help="Class rasters, or a folder of them; or objects: polygons, a raster of ids, COCO's results; or a "
-            "folder of COCO's panoptic maps. Last the truth: label rasters or a vector file; ids or COCO's ground "
-            "truth; panoptic maps.",
+            help="Class rasters, or a folder of them; or objects: polygons, a raster of ids, COCO's results; or "
+            "points; or a folder of COCO's panoptic maps. Last the truth: label rasters or a vector file; ids or "
+            "COCO's ground truth; panoptic maps.",
         ),
     ],
     aoi: options.AoiText = None,
@@ -48,6 +50,7 @@ def command(
     ] = 1000,
     areas: objects.Areas = "",
     score: objects.JudgedScore = 0.0,
+    radius: objects.Radius = "6m",
     ids: Annotated[
         tuple[str, str] | None,
         typer.Option(
@@ -99,10 +102,11 @@ def command(
     log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure how well class rasters, or objects, agree with the truth.
+    """Measure how well class rasters, objects or points fit the truth.
 
     Prints IoU, F1, precision, recall, areas and boundary measures, with 95 % intervals; of objects AP, F1, PQ, and
-    how many were merged, split, missed and invented; of panoptic maps PQ, SQ and RQ of things and stuff.
+    how many were merged, split, missed and invented; of points F1, AP, distances and counts; of panoptic maps PQ,
+    SQ and RQ of things and stuff.
     """
     from landseg.evaluate import evaluate
     from landseg.geo.vectors.names import with_layer
@@ -126,6 +130,7 @@ def command(
             samples=samples,
             areas=areas,
             score=score,
+            radius=radius,
             ids=ids,
             csv=csv,
             report=report,
@@ -137,13 +142,21 @@ def command(
     console.show(found.to_json(), as_json=as_json, text=result_lines(found))
 
 
-def result_lines(found: "Evaluation | ObjectEvaluation | PanopticEvaluation") -> Iterator[str]:
-    """Return the figures of classes, of objects or of panoptic maps, a line each."""
+def result_lines(
+    found: "Evaluation | KeypointEvaluation | ObjectEvaluation | PanopticEvaluation | PointEvaluation",
+) -> Iterator[str]:
+    """Return the figures of classes, of objects, of points or of panoptic maps, a line each."""
     from landseg.evaluation.objects.result import ObjectEvaluation
     from landseg.evaluation.panoptic.result import PanopticEvaluation
+    from landseg.evaluation.points.keypoint_result import KeypointEvaluation
+    from landseg.evaluation.points.result import PointEvaluation
 
+    if isinstance(found, KeypointEvaluation):
+        return keypoint_lines(found)
     if isinstance(found, PanopticEvaluation):
         return panoptic_lines(found)
+    if isinstance(found, PointEvaluation):
+        return point_lines(found)
     return object_lines(found) if isinstance(found, ObjectEvaluation) else lines(found)
 
 
@@ -186,6 +199,56 @@ def _object_table(found: "ObjectEvaluation") -> Iterator[str]:
         counts = (f.true_count, f.found_count, f.found, f.merged, f.split, f.missed, f.invented)
         shares = " ".join(f"{number(value):>5}" for value in (f.ap50, f.f1, f.pq))
         yield f"  {one.name:<{width}}  {shares} " + " ".join(f"{count:>7,}" for count in counts)
+
+
+def point_lines(found: "PointEvaluation") -> Iterator[str]:
+    """Yield the figures of points, a line each, and of several classes a table."""
+    from landseg.report.point_figures import count_lines, point_rows
+
+    yield f"{found.prediction} against {found.target}"
+    for title, value, unit, ends, remark in point_rows(found):
+        after = f"   {remark}" if remark else ""
+        yield f"  {title:<18} {number(value)}{unit}{_between(ends)}{after}"
+    yield ""
+    yield from (f"  {line}" for line in count_lines(found))
+    if len(found.classes) > 1:
+        yield ""
+        yield from _point_table(found)
+    if found.notes:
+        yield ""
+    yield from (f"  {note}" for note in found.notes)
+
+
+def keypoint_lines(found: "KeypointEvaluation") -> Iterator[str]:
+    """Yield the figures of objects with keypoints, a line each, and what is known of each class."""
+    from landseg.report.point_figures import KEYPOINT_TITLES
+
+    yield f"{found.prediction} against {found.target}"
+    for title, value in zip(KEYPOINT_TITLES, found.coco, strict=True):
+        yield f"  COCO {title:<11} {number(value)}"
+    for one in found.classes:
+        f = one.figures
+        yield ""
+        yield f"  {one.name}: {f.found_count:,} for {counted(f.true_count, 'object')}"
+        yield f"    F1 at OKS 0.5 {number(f.f1)}, precision {number(f.precision)}, recall {number(f.recall)}"
+        off = f"{number(f.distance_median)} px off in the median, {number(f.distance_rms)} px root mean square"
+        yield f"    {f.matched_keypoints:,} of {counted(f.keypoints, 'keypoint')} matched, {off}"
+        shares = (f"{number(share)} within {end:g} px" for end, share in zip(f.within, f.pck, strict=True))
+        yield "    of these " + ", ".join(shares)
+    yield ""
+    yield from (f"  {note}" for note in found.notes)
+
+
+def _point_table(found: "PointEvaluation") -> Iterator[str]:
+    width = max(5, *(len(one.name) for one in found.classes))
+    names = ("truth", "pred.", "matched", "missed", "invent.")
+    shares = ("AP", "F1", "precis.", "recall", "RMSE")
+    yield f"  {'class':<{width}} " + " ".join(f"{name:>7}" for name in (*shares, *names))
+    for one in found.classes:
+        f = one.figures
+        counts = (f.true_count, f.found_count, f.matched, f.missed, f.invented)
+        values = " ".join(f"{number(value):>7}" for value in (f.ap, f.f1, f.precision, f.recall, f.rmse))
+        yield f"  {one.name:<{width}} {values} " + " ".join(f"{count:>7,}" for count in counts)
 
 
 def panoptic_lines(found: "PanopticEvaluation") -> Iterator[str]:

@@ -139,3 +139,7 @@ Areas = Annotated[
 JudgedScore = Annotated[
     float, typer.Option("--score", metavar="S", help="Score from which objects count in F1, PQ and the counts.")
 ]
+Radius = Annotated[
+    str,
+    typer.Option("--radius", metavar="METRES", help="Distance within which a point found and a true one may be one."),
+]

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from landseg.evaluation.calibration import Calibration
     from landseg.evaluation.objects.result import ObjectComparison, ObjectEvaluation
     from landseg.evaluation.panoptic.result import PanopticEvaluation
+    from landseg.evaluation.points.keypoint_result import KeypointEvaluation
+    from landseg.evaluation.points.result import PointEvaluation
     from landseg.evaluation.result import Comparison, Evaluation
     from landseg.inference.prediction import Prediction, Predictions
     from landseg.inference.verification import Verification
@@ -84,6 +86,8 @@ _LAZY = {
     "landseg.evaluation.calibration": "Calibration",
     "landseg.evaluation.objects.result": "ObjectComparison ObjectEvaluation",
     "landseg.evaluation.panoptic.result": "PanopticEvaluation",
+    "landseg.evaluation.points.keypoint_result": "KeypointEvaluation",
+    "landseg.evaluation.points.result": "PointEvaluation",
     "landseg.evaluation.result": "Comparison Evaluation",
     "landseg.inference.prediction": "Prediction Predictions",
     "landseg.inference.verification": "Verification",
@@ -104,12 +108,13 @@ _HOMES = {name: home for home, names in _LAZY.items() for name in names.split()}
 
 __all__ = [
     "Areas", "Band", "BandError", "Calibration", "Card", "ClassError", "ClassMap", "Comparison", "DataReport",
-    "Description", "Evaluation", "Export", "FieldReport", "GridError", "LandClass", "LandsegError", "Model",
-    "ModelError", "ObjectComparison", "ObjectEvaluation", "OutputError", "PanopticEvaluation", "PlanError",
-    "Prediction", "Predictions", "RasterError", "Rasterization", "Refinement", "ResumeError", "TrainingError",
-    "TrainingResult", "VectorError", "Verification", "Viewer", "__version__", "areas", "calibrate", "compare",
-    "describe", "effective_field", "evaluate", "export", "inspect_data", "load_model", "predict", "rasterize",
-    "read_card", "refine", "save_model", "train", "verify", "view",
+    "Description", "Evaluation", "Export", "FieldReport", "GridError", "KeypointEvaluation", "LandClass",
+    "LandsegError", "Model", "ModelError", "ObjectComparison", "ObjectEvaluation", "OutputError",
+    "PanopticEvaluation", "PlanError", "PointEvaluation", "Prediction", "Predictions", "RasterError",
+    "Rasterization", "Refinement", "ResumeError", "TrainingError", "TrainingResult", "VectorError", "Verification",
+    "Viewer", "__version__", "areas", "calibrate", "compare", "describe", "effective_field", "evaluate", "export",
+    "inspect_data", "load_model", "predict", "rasterize", "read_card", "refine", "save_model", "train", "verify",
+    "view",
 ]  # fmt: skip
 
 

@@ -37,6 +37,7 @@ def compare(
     from landseg.evaluation.options import CompareOptions
     from landseg.evaluation.pairs import check_not_read
     from landseg.evaluation.panoptic.sides import refuse_panoptic
+    from landseg.evaluation.points.sides import refuse_points
     from landseg.report.comparison import comparison_csv
     from landseg.report.files import check_text_files, text_part
     from landseg.report.html.comparison import comparison_html
@@ -47,6 +48,7 @@ def compare(
     if len(maps) < 2:
         raise ClassError("one prediction has nothing to be compared with: name two or more, then the truth")
     refuse_panoptic([*maps, *truth], wanted)
+    refuse_points(maps)
     if are_objects(maps, truth, wanted):
         return _compare_objects(maps, truth, wanted)
     refuse_other_order(maps, truth)

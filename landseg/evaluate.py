@@ -1,9 +1,10 @@
-"""`landseg evaluate`: class rasters, objects or panoptic maps against the truth, in figures with their intervals."""
+"""`landseg evaluate`: class rasters, objects, points or panoptic maps against the truth, with intervals."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from landseg.errors import OutputError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from landseg.evaluation.objects.result import ObjectEvaluation
     from landseg.evaluation.options import EvaluateKeywords, EvaluateOptions
     from landseg.evaluation.panoptic.result import PanopticEvaluation
+    from landseg.evaluation.points.keypoint_result import KeypointEvaluation
+    from landseg.evaluation.points.result import PointEvaluation
     from landseg.evaluation.result import Evaluation
 
 __all__ = ["evaluate"]
@@ -20,15 +23,16 @@ __all__ = ["evaluate"]
 
 def evaluate(
     prediction: Files, target: Files, **options: Unpack[EvaluateKeywords]
-) -> Evaluation | ObjectEvaluation | PanopticEvaluation:
-    """Measure how well class rasters, objects or panoptic maps agree with the truth.
+) -> Evaluation | KeypointEvaluation | ObjectEvaluation | PanopticEvaluation | PointEvaluation:
+    """Measure how well class rasters, objects, points or panoptic maps agree with the truth.
 
     Args:
         prediction: a class raster, several, or a folder of them: paths, or datasets that rasterio has open. Or
-            objects: a vector file, a raster of ids, or COCO's results. Or panoptic maps: a folder in COCO's format,
-            or a class raster whose ids are in the option ``ids``.
+            objects: a vector file, a raster of ids, or COCO's results. Or points: a vector file of points. Or
+            objects with keypoints: COCO's results. Or panoptic maps: a folder in COCO's format, or a class raster
+            whose ids are in the option ``ids``.
         target: the truth: label rasters on any grid, a folder of them, or a vector file. Of objects: a vector file,
-            a raster of ids, or COCO's ground truth. Of panoptic maps: as the prediction.
+            a raster of ids, or COCO's ground truth. Of points and panoptic maps: as the prediction.
         **options: the fields of `landseg.evaluation.options.EvaluateOptions`, by name.
 
     Raises:
@@ -40,6 +44,8 @@ def evaluate(
     from landseg.evaluation.options import EvaluateOptions
     from landseg.evaluation.pairs import check_not_read, count, open_pairs, unused_targets
     from landseg.evaluation.panoptic.sides import are_panoptic
+    from landseg.evaluation.points.coco_keypoints import are_keypoints
+    from landseg.evaluation.points.sides import are_points
     from landseg.labels.pairing import named
     from landseg.report.figures_csv import csv_text
     from landseg.report.files import check_text_files, text_part
@@ -55,6 +61,10 @@ def evaluate(
         check_local(wanted.errors)
     if are_panoptic(ours, truth, wanted):
         return _evaluate_panoptic(ours[0], truth[0], wanted)
+    if are_keypoints(ours, truth, wanted):
+        return _evaluate_keypoints(ours[0], truth[0], wanted)
+    if are_points(ours, truth, wanted):
+        return _evaluate_points(ours, truth, wanted)
     if are_objects(ours, truth, wanted):
         return _evaluate_objects(ours, truth, wanted)
     names = (named(ours), named(truth))
@@ -117,4 +127,40 @@ def _evaluate_panoptic(prediction: str, target: str, wanted: EvaluateOptions) ->
     if wanted.csv is not None:
         with ExitStack() as stack:
             publish([text_part(stack, wanted.csv, panoptic_csv(found))])
+    return found
+
+
+def _evaluate_points(prediction: list[str], target: list[str], wanted: EvaluateOptions) -> PointEvaluation:
+    """Measure how well points agree with the truth; see `evaluate`."""
+    from landseg.evaluation.objects.sides import files_read
+    from landseg.evaluation.points.figures import evaluate_points
+    from landseg.evaluation.points.sides import open_points
+    from landseg.labels.pairing import named
+    from landseg.report.files import text_part
+    from landseg.report.point_figures import points_csv
+    from landseg.runtime.replacement import publish
+    from landseg.runtime.target_checks import refuse_inputs
+
+    refuse_inputs([] if wanted.csv is None else [wanted.csv], files_read([*prediction, *target]))
+    pair = open_points(prediction, target, wanted)
+    found = evaluate_points(pair, wanted, names=(named(prediction), named(target)))
+    if wanted.csv is not None:
+        with ExitStack() as stack:
+            publish([text_part(stack, wanted.csv, points_csv(found))])
+    return found
+
+
+def _evaluate_keypoints(prediction: str, target: str, wanted: EvaluateOptions) -> KeypointEvaluation:
+    """Measure how well objects with keypoints agree with the truth; see `evaluate`."""
+    from landseg.evaluation.points.coco_keypoints import evaluate_keypoints
+    from landseg.report.files import text_part
+    from landseg.report.point_figures import keypoints_csv
+    from landseg.runtime.replacement import publish
+    from landseg.runtime.target_checks import refuse_inputs
+
+    refuse_inputs([] if wanted.csv is None else [wanted.csv], [Path(prediction), Path(target)])
+    found = evaluate_keypoints(prediction, target, wanted)
+    if wanted.csv is not None:
+        with ExitStack() as stack:
+            publish([text_part(stack, wanted.csv, keypoints_csv(found))])
     return found

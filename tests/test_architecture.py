@@ -41,9 +41,10 @@ ROOMS: dict[str, str] = {
     "evaluation.objects": "errors evaluation geo geo.rasters geo.vectors labels metrics runtime text",
     "evaluation.panoptic": "classes errors evaluation evaluation.objects geo geo.rasters geo.vectors labels metrics "
     "runtime text",
+    "evaluation.points": "errors evaluation evaluation.objects geo geo.rasters geo.vectors labels metrics text",
     "training.coarse": "classes dense errors geo geo.rasters labels scenes text",
-    "report": "classes errors evaluation evaluation.objects evaluation.panoptic geo geo.rasters inference labels "
-    "models models.graph output runtime scenes text tiling vector",
+    "report": "classes errors evaluation evaluation.objects evaluation.panoptic evaluation.points geo "
+    "geo.rasters inference labels models models.graph output runtime scenes text tiling vector",
     "report.html": "classes errors evaluation evaluation.objects geo geo.rasters labels metrics report text",
     "report.viewer": "errors geo geo.rasters report report.html text",
     "training": "classes dense errors geo geo.rasters geo.vectors inference labels models models.graph "

@@ -38,7 +38,7 @@ from tools.docs.option_tables import annotations_of
 ROOT = Path(__file__).resolve().parent.parent
 VERBS: dict[str, tuple[Callable[..., Any], type, set[str]]] = {
     "evaluate": (evaluate, EvaluateOptions, set()),
-    "compare": (compare, CompareOptions, {"probs", "image", "errors", "ids"}),  # of a single prediction
+    "compare": (compare, CompareOptions, {"probs", "image", "errors", "ids", "radius"}),  # of a single prediction
     "calibrate": (calibrate, CalibrateOptions, set()),
     "inspect_data": (inspect_data, InspectOptions, set()),
     "train": (train, RunOptions, set()),
@@ -109,11 +109,14 @@ GOOD = """
 from pathlib import Path
 import landseg
 
-found: landseg.Evaluation | landseg.ObjectEvaluation | landseg.PanopticEvaluation = landseg.evaluate(
+found: (
+    landseg.Evaluation | landseg.KeypointEvaluation | landseg.ObjectEvaluation | landseg.PanopticEvaluation
+    | landseg.PointEvaluation
+) = landseg.evaluate(
     "map.tif", [Path("a.tif"), "b.tif"], classes="c.toml", ignore=[3], class_field=None, background=None, buffer=1,
     label_colors=False, aoi=(0, 0, 1, 1), workers=1, overwrite=True, quiet=True, boundary="3px", tolerance=None,
     block=64, samples=0, seed=1, csv="a.csv", report=Path("a.html"), probs="p.tif", image=["i.tif"], errors="e.tif",
-    areas=(50, 500), score=0.5, ids=("i.tif", Path("t.tif")),
+    areas=(50, 500), score=0.5, ids=("i.tif", Path("t.tif")), radius="6m",
 )
 landseg.compare(["a.tif", "b.tif"], Path("t.tif"), samples=10, tolerance="2m", csv=None, quiet=False).to_json()
 landseg.calibrate("p.tif", "t.tif", "out.safetensors", model="m.safetensors", aoi="a.gpkg").temperature.is_integer()

@@ -48,6 +48,7 @@ class EvaluateKeywords(CompareKeywords, total=False):
     image: Files | None
     errors: File | None
     ids: Sequence[File] | None
+    radius: str | float
 
 
 class CalibrateKeywords(TruthKeywords, total=False):
@@ -91,6 +92,21 @@ def _two_files(value: Any) -> tuple[str, str]:
     return names[0], names[1]
 
 
+def _metres(value: Any) -> float:
+    """Return a number of metres above 0, from a number or from a text such as "6m".
+
+    Raises:
+        PlanError: it is none.
+    """
+    try:
+        metres = float(str(value).strip().lower().removesuffix("m"))
+    except ValueError:
+        metres = math.nan
+    if not (math.isfinite(metres) and metres > 0):
+        raise PlanError(f"radius {value!r}: expected metres above 0, such as 6m")
+    return metres
+
+
 @dataclass(frozen=True, kw_only=True)
 class TruthOptions(LabelOptions):
     """The truth that a raster is compared with, and the part of it that counts.
@@ -132,7 +148,7 @@ class EvaluateOptions(TruthOptions):
         samples: number of samples of the bootstrap; 0 leaves the 95 % intervals out.
         seed: of the bootstrap.
         areas: of objects: ends of ranges of sizes in square metres, ascending, or "50,500".
-        score: of objects: score from which detections count in F1, PQ and the counts.
+        score: of objects and points: score from which detections count in F1, PQ and the counts.
         csv: file for the table of classes.
         report: HTML file for a report with maps and charts.
         probs: class probabilities of the same run, for the calibration error and the report's map; for several
@@ -140,6 +156,8 @@ class EvaluateOptions(TruthOptions):
         image: imagery that was predicted, for the report's map; for several predictions as ``probs``.
         errors: file for a class raster of the pixels that are right and wrong; for several predictions a folder.
         ids: rasters of ids of the prediction and of the truth, which make panoptic maps of the two class rasters.
+        radius: of points: metres within which a point of the prediction and one of the truth may be the same, such
+            as "6m" or 6; units of the coordinates where there is no CRS.
     """
 
     boundary: Distance | None = _FEW
@@ -155,6 +173,7 @@ class EvaluateOptions(TruthOptions):
     image: list[str] | None = None
     errors: str | None = None
     ids: tuple[str, str] | None = None
+    radius: float = 6.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -176,6 +195,7 @@ class EvaluateOptions(TruthOptions):
         "image": _optional(file_names),
         "errors": _optional(file_name),
         "ids": _optional(_two_files),
+        "radius": _metres,
     }
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from landseg.metrics.bootstrap import draws, interval, number_blocks
 from landseg.metrics.matching import Verdict, by_score, match, verdicts
 from landseg.metrics.overlaps import Flags, Floats, Ints, Overlaps
-from landseg.metrics.ranking import ASIDE, IOUS, WRONG, Image, Ranking, Rule, average_precision, rank
+from landseg.metrics.ranking import ASIDE, IOUS, WRONG, Image, Ranking, Rule, average_precision, checked_scores, rank
 
 MATCHES = np.array([*IOUS, np.nextafter(0.5, 1)])
 """The thresholds of AP, and the one of panoptic quality: an IoU above 0.5."""
@@ -122,11 +122,7 @@ class Detection:
         Raises:
             ValueError: the image was added before, or scores are of another number, nan or outside 0 to 1.
         """
-        given = np.asarray(scores, np.float64).reshape(-1)
-        if len(given) != len(overlaps.found):
-            raise ValueError(f"expected a score for each of {len(overlaps.found)} detections, got {len(given)}")
-        if not ((given >= 0) & (given <= 1)).all():
-            raise ValueError("expected scores from 0 to 1")
+        given = checked_scores(scores, len(overlaps.found))
         if raster in self.images:
             raise ValueError(f"image {raster} was added before")
         self.images[raster] = (overlaps, given)

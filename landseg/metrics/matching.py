@@ -49,24 +49,31 @@ def match(overlaps: Overlaps, iou: Floats, order: Ints, aside: Flags, thresholds
     for row, floor in enumerate(floors):
         clear = alone & (iou[pairs] >= floor)
         taken[row, found[clear]] = pairs[clear]
-        chosen = _in_turn(pairs[~alone & (iou[pairs] >= floor)], overlaps)
+        rest = pairs[~alone & (iou[pairs] >= floor)]
+        sides = overlaps.true_index[rest], overlaps.found_index[rest]
+        chosen = rest[take_in_turn(*sides, overlaps.true.ignored[sides[0]])]
         taken[row, overlaps.found_index[chosen]] = chosen
     return taken
 
 
-def _in_turn(pairs: Ints, overlaps: Overlaps) -> Ints:
-    """Return the pairs that are taken when each, in its order, is taken if its two objects are free."""
-    crowd = overlaps.true.ignored[overlaps.true_index[pairs]].tolist()
-    true, found = overlaps.true_index[pairs].tolist(), overlaps.found_index[pairs].tolist()
+def take_in_turn(true: Ints, found: Ints, crowd: Flags | None = None) -> Ints:
+    """Return the positions of the pairs that are taken when each, in its order, is taken if both of it are free.
+
+    Args:
+        true: (P,) number of the object of the truth of each pair.
+        found: (P,) number of its detection.
+        crowd: (P,) True where the truth of a pair may be taken by any number of detections; None for nowhere.
+    """
+    shared = np.zeros(len(true), bool).tolist() if crowd is None else crowd.tolist()
     gone: set[int] = set()
     served: set[int] = set()
     chosen = []
-    for k, (one, other) in enumerate(zip(true, found, strict=True)):
-        if other not in served and (crowd[k] or one not in gone):
+    for k, (one, other) in enumerate(zip(true.tolist(), found.tolist(), strict=True)):
+        if other not in served and (shared[k] or one not in gone):
             served.add(other)
             gone.add(one)
             chosen.append(k)
-    return pairs[np.array(chosen, np.int64)]
+    return np.array(chosen, np.int64)
 
 
 class Verdict(IntEnum):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from landseg.metrics.matching import by_score, match
 from landseg.metrics.overlaps import Flags, Floats, Ints, Objects, Overlaps
@@ -104,6 +104,20 @@ def rank(images: Iterable[Image], rule: Rule) -> Ranking:
     score, turn, index, taken, value, judged = (np.concatenate(one) for one in zip(*columns, strict=True))
     order = by_score(score)
     return Ranking(score[order], turn[order], index[order], taken[order].T, value[order].T, judged)
+
+
+def checked_scores(scores: ArrayLike, count: int) -> Floats:
+    """Return the scores (D,) of detections as float64.
+
+    Raises:
+        ValueError: they are not as many as ``count``, nan or outside 0 to 1.
+    """
+    given = np.asarray(scores, np.float64).reshape(-1)
+    if len(given) != count:
+        raise ValueError(f"expected a score for each of {count} detections, got {len(given)}")
+    if not ((given >= 0) & (given <= 1)).all():
+        raise ValueError("expected scores from 0 to 1")
+    return given
 
 
 def average_precision(hits: Floats, misses: Floats, total: float) -> tuple[float, float]:

@@ -270,7 +270,12 @@ def refused(tmp_path: Path) -> dict[str, tuple[Path, Path, dict[str, Any], str]]
         "a truth without a CRS beside polygons": (found, bare, {}, "has no CRS"),
         "polygons elsewhere": (found, far, {}, "do not overlap"),
         "polygons beside the raster": (ids, far, {}, "no polygon of"),
-        "points": (points, true, {}, "expected polygons"),
+        "points": (
+            points,
+            true,
+            {},
+            "points.gpkg holds points, .* holds Polygon: name a layer of points on both sides",
+        ),
         "a score above 1": (vector(tmp_path / "s.gpkg", TRUE[:1], score=[1.5]), true, {}, "1.5"),
         "scores of texts": (vector(tmp_path / "x.gpkg", TRUE[:1], score=["a"]), true, {}, "expected numbers"),
         "ids that are floats": (found, raster(tmp_path / "f.tif", TRUE, "float32"), {}, "whole numbers"),

@@ -30,11 +30,11 @@ def evaluate_objects(
     classes = [_class(name, one, pair, options) for name, one in zip(pair.classes, detections, strict=True)]
     table = [asdict(one.figures) for one in classes]
     counts = {name: sum(row[name] for row in table) for name in COUNTS}
-    means = {name: _mean([row[name] for row in table]) for name in MEANS}
+    means = {name: mean_of([row[name] for row in table]) for name in MEANS}
     coco = None
     if pair.coco:
         each = np.array([one.figures.coco() for one in classes])
-        coco = tuple(_mean(column.tolist()) for column in each.T)
+        coco = tuple(mean_of(column.tolist()) for column in each.T)
     made = ObjectEvaluation(
         prediction=names[0],
         target=names[1],
@@ -62,7 +62,7 @@ def _class(name: str, one: Detection, pair: ObjectPair, options: EvaluateOptions
     return ObjectClass(name, figures, {key: (float(low), float(high)) for key, (low, high) in ends.items()})
 
 
-def _mean(values: list[float]) -> float:
+def mean_of(values: list[float]) -> float:
     """Return the mean of the values that mean anything; nan without any."""
     some = [value for value in values if value == value]
     return float(np.mean(some)) if some else float("nan")

@@ -17,6 +17,7 @@ from landseg.geo.placed_shapes import PlacedShapes
 from landseg.geo.vectors.aoi import read_area
 from landseg.geo.vectors.buffering import bands
 from landseg.labels.object_files import ObjectFile
+from landseg.labels.point_files import PointFile
 from landseg.metrics.overlaps import Flags, Floats, Objects, Overlaps
 from landseg.metrics.overlaps import objects as made_objects
 from landseg.text.amounts import part_of
@@ -57,7 +58,7 @@ def pair_polygons(found: ObjectFile, true: ObjectFile, options: EvaluateOptions)
     )
 
 
-def check_crs(found: ObjectFile, true: ObjectFile) -> None:
+def check_crs(found: ObjectFile | PointFile, true: ObjectFile | PointFile) -> None:
     """Raise GridError if one of two vector files alone has a CRS."""
     if len(found) and len(true) and (found.crs is None) != (true.crs is None):
         bare, other = (found, true) if found.crs is None else (true, found)

@@ -17,6 +17,7 @@ from landseg.text.amounts import counted
 
 _OF_OTHERS = (
     "class_field", "background", "buffer", "label_colors", "probs", "errors", "areas", "score", "report", "image",
+    "radius",
 )  # fmt: skip
 _OF_RASTERS = ("aoi", "classes", "ignore", "ids")
 

@@ -58,6 +58,26 @@ def read_layer(name: Name) -> Any:
     return frame
 
 
+def geometry_types(name: Name) -> set[str]:
+    """Return the types of the geometries of a layer, such as "Point"; empty where it has none, or cannot be read.
+
+    A layer that declares a single type is not read.
+    """
+    import pyogrio
+
+    file, layer = split_layer(name)
+    try:
+        if os.path.splitext(file)[1].lower() not in PARQUET:
+            path, chosen = _locate(file, layer)
+            told = str(pyogrio.read_info(path, layer=chosen)["geometry_type"]).removeprefix("2.5D ").split(" ")[0]
+            if told not in ("Unknown", "GeometryCollection", "None"):
+                return {told}
+        shapes = read_layer(name).geometry
+    except Exception:  # whoever reads the file says what is wrong with it
+        return set()
+    return set(shapes[~(shapes.isna() | shapes.is_empty)].geom_type)
+
+
 @contextmanager
 def _fine_arcs() -> Iterator[None]:
     """Read curves inside the block as chords that stray by 0.00001 of the radius, not by GDAL's default of 0.0006."""
@@ -100,8 +120,18 @@ def _read(file: str, layer: str | None) -> Any:
         if layer is not None:
             raise VectorError(f"{file} is one table and has no layers: leave out :{layer}")
         return geopandas.read_parquet(file)
-    if layer is None and ending in _SINGLE:
-        return geopandas.read_file(file)
+    path, chosen = _locate(file, layer)
+    return geopandas.read_file(path) if chosen is None else geopandas.read_file(path, layer=chosen)
+
+
+def _locate(file: str, layer: str | None) -> tuple[str, str | None]:
+    """Return the path that GDAL opens to read a layer, and its name; None where the file has one.
+
+    Raises:
+        VectorError: there is no such layer, or there are several and none is named.
+    """
+    if layer is None and os.path.splitext(file)[1].lower() in _SINGLE:
+        return file, None
     found = layers_of(file)
     names = shorten_list(list(found), _MOST)
     if layer is None and len(found) > 1:
@@ -114,7 +144,7 @@ def _read(file: str, layer: str | None) -> Any:
     if not found:
         raise VectorError(f"{file} holds no layer with geometry: expected polygons")
     chosen = next(iter(found)) if layer is None else layer
-    return geopandas.read_file(found[chosen], layer=chosen)
+    return found[chosen], chosen
 
 
 def _inside(file: str) -> list[str]:

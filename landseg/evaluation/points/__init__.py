@@ -1,0 +1,1 @@
+"""Points of a prediction against those of the truth, such as trees."""
