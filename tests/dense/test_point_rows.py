@@ -127,7 +127,7 @@ def test_twin_strips_without_context_give_others(monkeypatch: pytest.MonkeyPatch
         self._top -= 1
         return tuple(np.concatenate(pair) for pair in zip(first, last, strict=True))
 
-    monkeypatch.setattr(point_rows.PeakRows, "add", alone)
+    monkeypatch.setattr(PeakRows, "add", alone)
     assert differing() > 5
 
 
