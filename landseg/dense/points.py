@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import ClassMap
-from landseg.dense.point_files import POLYGONS, SEEN, write_points
+from landseg.dense.point_files import POLYGONS, SEEN, read_points, write_points
 from landseg.dense.point_rows import COARSEST, TOP, PointRows, join_points
 from landseg.dense.task import Agreement, Arrays, Decoder, Examples, Loss, Request, Task
 from landseg.errors import ModelError, TrainingError
+from landseg.geo.grid import Grid
 from landseg.models.heads import Heads
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
@@ -175,10 +176,8 @@ class PointTask(Task):
         text = counted(counts["points"], "point")
         return f"{text} of the class {self.classes.names[things[0]]}" if len(things) == 1 else text
 
-    def read_measured(self, files: Mapping[str, Path]) -> Arrays:
-        from landseg.dense.point_files import read_points
-
-        return {"points": read_points(files[POLYGONS], self.classes)}
+    def read_measured(self, files: Mapping[str, Path], grid: Grid) -> Arrays:
+        return {"points": read_points(files[POLYGONS], self.classes, grid)}
 
     def agreement(
         self, one: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_], *, tie: float

@@ -153,7 +153,7 @@ def check_map_name(output: Path, task: Task) -> None:
         return
     check_local(output)
     form = next((form for form in FORMATS if output.name.lower().endswith(form.suffixes)), None)
-    if "instances" in task.files and form is not None:
+    if form is not None and ("instances" in task.files or not task.has_map):
         return
     if not suffix:
         raise OutputError(f"-o {output}: write {output}.tif for one map, or {output}/ for a map of each in a folder")

@@ -14,9 +14,9 @@ from landseg.classes import LandClass
 from landseg.geo.grid import Grid, map_crs
 from landseg.geo.pixel_shapes import to_map
 from landseg.output.vector_formats import vector_format
-from landseg.runtime.disk import disk_errors
-from landseg.runtime.replacement import claimed, disk_sentences, work_folder
+from landseg.runtime.disk import claimed, disk_errors, work_folder
 from landseg.vector.crs import Reprojection
+from landseg.vector.exporter import disk_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

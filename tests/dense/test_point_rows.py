@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from landseg.dense import point_rows
 from landseg.dense.peaks import PeakRows
 from landseg.dense.point_rows import PointRows, Points, join_points, unpack
 from landseg.dense.point_targets import focal_loss, point_loss, point_targets
