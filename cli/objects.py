@@ -116,6 +116,15 @@ Border = Annotated[
         rich_help_panel=THINGS,
     ),
 ]
+LearnedTask = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="points",
+        help="Learn points, such as trees: each feature of LABELS is one, a polygon by its centre.",
+        rich_help_panel=THINGS,
+    ),
+]
 CountThings = Annotated[
     bool,
     typer.Option(

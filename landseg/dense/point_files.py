@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from landseg.classes import ClassMap
 from landseg.dense.point_rows import Points
 from landseg.dense.task import Request
-from landseg.geo.grid import Grid
-from landseg.geo.pixel_shapes import to_pixels
-from landseg.geo.placed_shapes import PlacedShapes
-from landseg.geo.vectors.layers import read_layer
 from landseg.output.outputs import Outputs
 from landseg.vector.points import write_point_file
 
@@ -60,13 +54,3 @@ def write_points(outputs: Outputs, request: Request, classes: ClassMap) -> int:
     write_point_file(place, found.place, columns, grid=grid, classes=things, called=path)
     write_style(request, place, classes)
     return len(found)
-
-
-def read_points(path: Path, classes: ClassMap, grid: Grid) -> NDArray[np.float64]:
-    """Return the points (n, 4) of a file that a run wrote: row, column, the place of the class, and the score."""
-    frame = read_layer(path)
-    values = [classes.values[index] for index in classes.things]
-    kinds = [values.index(value) for value in frame["value"]]
-    shapes = PlacedShapes(np.asarray(frame.geometry, dtype=object), frame.crs, grid.crs).shapes
-    places = shapely.get_coordinates(to_pixels(shapes, grid))[:, ::-1]
-    return np.column_stack([places, kinds, np.asarray(frame["score"], np.float64)]).reshape(-1, 4)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import ClassMap
+from landseg.dense.point_rows import Points
 from landseg.dense.point_targets import centres_of
 from landseg.dense.task import Arrays, Examples, Summary
 from landseg.metrics.nearby import Nearby
 from landseg.metrics.points import PointDetection, PointFigures
 from landseg.text.amounts import counted
 
-if TYPE_CHECKING:
-    from landseg.dense.points import PointTask
-
 OVERALL = ("f1", "ap", "precision", "recall", "rmse")
 """The figures of the whole model: each the mean over the classes of points that the truth has."""
+FoundIn = Callable[[NDArray[np.float32], NDArray[np.bool_]], Points]
+"""Finds the points of an output (C, h, w) and its valid pixels (H, W)."""
 LOWEST = 0.02
 """The lowest score of points that take part in the choice of one."""
 
@@ -32,7 +32,7 @@ class _Raster:
 
     Attributes:
         sums: rows and columns of the pixels of each thing, their number, and its pixels of each class, by number.
-        found: points (n, 4), as `PointTask.result` has them; None before any came.
+        found: points (n, 4), see `Points.table`; None before any came.
         unknown: whether each point lies where no truth is known.
     """
 
@@ -126,12 +126,20 @@ class PointMeasure:
         return made
 
 
-def choose_score(task: PointTask, examples: Examples) -> tuple[Mapping[str, Any], str]:
-    """Return the score with the largest F1 on examples, and a line that says it; nothing without true points."""
-    measure = PointMeasure(task.classes, reach=task.options["reach"])
+def choose_score(
+    found_in: FoundIn, classes: ClassMap, examples: Examples, *, reach: float
+) -> tuple[Mapping[str, Any], str]:
+    """Return the score with the largest F1 on examples, and a line that says it; nothing without true points.
+
+    Args:
+        found_in: finds the points of an output and its valid pixels, from `LOWEST` on.
+        classes: of the model.
+        examples: of scenes that were learned from.
+        reach: see `PointMeasure`.
+    """
+    measure = PointMeasure(classes, reach=reach)
     for number, one in enumerate(examples()):
-        found = task.found(one.output, one.valid, least=LOWEST)
-        points = np.concatenate([found.place, found.kind[:, None], found.scores[:, None]], axis=1)
+        points = found_in(one.output, one.valid).table
         measure.update({"points": points}, one.valid, one.labels, raster=number)
     score, f1, true = measure.best_score()
     if not true or math.isnan(score):

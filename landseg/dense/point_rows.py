@@ -40,6 +40,11 @@ class Points:
         """The probabilities (n,)."""
         return (self.level / TOP).astype(np.float32)
 
+    @property
+    def table(self) -> NDArray[np.float64]:
+        """Row, column, class and score (n, 4)."""
+        return np.column_stack([self.place, self.kind, self.scores])
+
     def chosen(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Points:
         """Return the points of an index or a mask."""
         return Points(self.place[index], self.level[index], self.kind[index], self.size[index])

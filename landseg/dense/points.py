@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import ClassMap
-from landseg.dense.point_files import POLYGONS, SEEN, read_points, write_points
-from landseg.dense.point_rows import COARSEST, TOP, PointRows, join_points
+from landseg.dense.point_files import POLYGONS, SEEN, write_points
+from landseg.dense.point_rows import COARSEST, TOP, PointRows, Points, join_points
 from landseg.dense.task import Agreement, Arrays, Decoder, Examples, Loss, Request, Task
 from landseg.errors import ModelError, TrainingError
 from landseg.geo.grid import Grid
+from landseg.labels.found_points import read_found_points
 from landseg.models.heads import Heads
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
@@ -54,6 +56,7 @@ class PointTask(Task):
     measured = (POLYGONS,)
     label_maps: ClassVar[tuple[str, ...]] = ("instance",)
     whole_rows = True
+    found_by = "points"
     has_map = False
     defaults: ClassVar[Mapping[str, Any]] = {
         "stride": 2,
@@ -120,9 +123,11 @@ class PointTask(Task):
         return PointMeasure(self.classes, reach=self.options["reach"])
 
     def choose_options(self, given: Mapping[str, Any], examples: Examples) -> tuple[Mapping[str, Any], str]:
-        from landseg.dense.point_measure import choose_score
+        from landseg.dense.point_measure import LOWEST, choose_score
 
-        return ({}, "") if "score" in given else choose_score(self, examples)
+        if "score" in given:
+            return {}, ""
+        return choose_score(partial(self.found, least=LOWEST), self.classes, examples, reach=self.options["reach"])
 
     def finder(self, shape: tuple[int, int], *, least: float | None = None) -> PointRows:
         """Return the finder of points for a raster of (height, width) pixels of the network."""
@@ -143,15 +148,14 @@ class PointTask(Task):
         channels = len(self.classes.things) + 2 + 2 * own["sizes"]
         return float(4 * channels * (2 * own["radius"] + 2) / own["stride"])
 
-    def found(self, output: NDArray[np.float32], valid: NDArray[np.bool_], *, least: float | None = None) -> Any:
+    def found(self, output: NDArray[np.float32], valid: NDArray[np.bool_], *, least: float | None = None) -> Points:
         """Return the points of a packed output (C, h, w) of a picture in memory with valid pixels (H, W)."""
         finder = self.finder(valid.shape, least=least)
         return join_points([finder.add(output, valid), finder.end()])
 
     def result(self, output: NDArray[np.float32], valid: NDArray[np.bool_]) -> Arrays:
         """Return the layer "points" (n, 4): row, column, the place of the class among those of points, and score."""
-        found = self.found(output, valid)
-        return {"points": np.concatenate([found.place, found.kind[:, None], found.scores[:, None]], axis=1)}
+        return {"points": self.found(output, valid).table}
 
     def layers(self, request: Request) -> list[Layer]:
         """Return one layer of scratch: where there is data."""
@@ -177,7 +181,9 @@ class PointTask(Task):
         return f"{text} of the class {self.classes.names[things[0]]}" if len(things) == 1 else text
 
     def read_measured(self, files: Mapping[str, Path], grid: Grid) -> Arrays:
-        return {"points": read_points(files[POLYGONS], self.classes, grid)}
+        places, values, scores = read_found_points(files[POLYGONS], grid)
+        own = [self.classes.values[index] for index in self.classes.things]
+        return {"points": np.column_stack([places, [own.index(value) for value in values.tolist()], scores])}
 
     def agreement(
         self, one: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_], *, tie: float

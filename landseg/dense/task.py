@@ -182,6 +182,7 @@ class Task(ABC):
         label_maps: the label maps that its targets are made of, beside "class".
         takes_views: whether the mean over mirrored views (of the softmax over all channels) is meant for it.
         whole_rows: whether the output is no map of pixels, but what objects are found from in rows of a whole raster.
+        found_by: the words of what is found in rows of a whole raster, for sentences.
         has_map: whether the main file of a run is a raster; False: a vector file.
         defaults: the task's options and their usual values.
 
@@ -197,6 +198,7 @@ class Task(ABC):
     label_maps: ClassVar[tuple[str, ...]] = ()
     takes_views: ClassVar[bool] = False
     whole_rows: ClassVar[bool] = False
+    found_by: ClassVar[str] = ""
     has_map: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = {}
 

@@ -11,7 +11,7 @@ from landseg.errors import TrainingError
 from landseg.models.networks.catalogue import ARCHITECTURES, is_fitted
 from landseg.text.strict import shown
 from landseg.training.network_choice import NetworkChoice, read_value
-from landseg.training.recipe import MODEL, OF_BOXES, RANDOM, Recipe, read_table, recipe_of
+from landseg.training.recipe import MODEL, OF_BOXES, POINT_MODEL, RANDOM, Recipe, read_table, recipe_of
 from landseg.training.recipe_from_files import DataFiles, fill_recipe
 
 _BUDGETS = ("minutes", "steps", "epochs")
@@ -75,7 +75,7 @@ class Overrides:
             table = _with_coarse(table, data.coarse)
         else:
             given = {} if config is None else read_table(config)
-            given.setdefault("model", MODEL)
+            given.setdefault("model", MODEL if data.task is None else POINT_MODEL)
             sampling = _section(self.over(given), "sampling")
             skip, stored = (sampling.get(key) is True for key in ("skip_corrupt", "stored_values"))
             table = fill_recipe(
