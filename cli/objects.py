@@ -64,6 +64,15 @@ JoinSmall = Annotated[
         rich_help_panel=THINGS,
     ),
 ]
+Apart = Annotated[
+    float | None,
+    typer.Option(
+        "--distance",
+        metavar="METRES",
+        help="Of points nearer to each other than this keep the better one. [the model's]",
+        rich_help_panel=THINGS,
+    ),
+]
 Holes = Annotated[
     float,
     typer.Option(

@@ -59,6 +59,40 @@ def join_points(parts: list[Points]) -> Points:
     return Points(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
+def keep_apart(found: Points, distance: float, pixel: tuple[float, float] = (1.0, 1.0)) -> Points:
+    """Return the points without those that lie nearer than a distance to a better one that stays.
+
+    The best comes first, and of equal ones the first in reading order: it stays, and all nearer ones go; so on with
+    the rest, whatever their class.
+
+    Args:
+        found: the points.
+        distance: in the unit of ``pixel``.
+        pixel: height and width of a pixel.
+
+    >>> places = np.array([[0.0, 0.0], [0.0, 3.0], [0.0, 5.0]])
+    >>> made = Points(places, np.array([5, 9, 7], np.uint16), np.zeros(3, np.uint8), np.full((3, 2), np.nan))
+    >>> keep_apart(made, 4.0).level.tolist(), keep_apart(made, 3.0).level.tolist()
+    ([9], [5, 9])
+    """
+    if distance <= 0 or len(found) < 2:
+        return found
+    from scipy.spatial import cKDTree
+
+    places = found.place * np.array(pixel)
+    pairs = cKDTree(places).query_pairs(distance, output_type="ndarray")
+    near = np.hypot(*(places[pairs[:, 0]] - places[pairs[:, 1]]).T) < distance
+    rank = np.empty(len(found), np.int64)
+    rank[np.lexsort((np.arange(len(found)), -found.level.astype(np.int64)))] = np.arange(len(found))
+    ordered = np.sort(rank[pairs[near]], axis=1)
+    ordered = ordered[np.lexsort((ordered[:, 1], ordered[:, 0]))]
+    stays = np.ones(len(found), bool)
+    for better, worse in ordered.tolist():
+        if stays[better]:
+            stays[worse] = False
+    return found.chosen(stays[rank])
+
+
 class PointRows:
     """Find points in rows of packed maps.
 

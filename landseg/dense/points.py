@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from landseg.dense.objective import LossOptions
     from landseg.dense.point_measure import PointMeasure
 
-_RANGES = {"sigma": (0.1, 1e3), "radius": (1, 16), "score": (0, 1), "reach": (0.5, 1e4)}
+_RANGES = {"sigma": (0.1, 1e3), "radius": (1, 16), "score": (0, 1), "distance_m": (0, 1e6), "reach": (0.5, 1e4)}
 """The smallest and the largest value of each option."""
 _WHOLE = ("stride", "radius")
 
@@ -46,6 +46,7 @@ class PointTask(Task):
         sigma: pixels of the network; the width of the peak that is learned at a centre.
         radius: units; a point comes first in its window of 2 * radius + 1 units.
         score: points with a lower probability are left out.
+        distance_m: of points nearer to each other than this (pixels without a CRS) the better one stays.
         reach: pixels of the network; a point is right whose distance from a true one is at most this.
     """
 
@@ -64,6 +65,7 @@ class PointTask(Task):
         "sigma": 2.0,
         "radius": 1,
         "score": 0.3,
+        "distance_m": 0.0,
         "reach": 10.0,
     }
 

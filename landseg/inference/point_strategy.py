@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.dense.point_files import SEEN, STATE, state_of
-from landseg.dense.point_rows import Points, join_points
+from landseg.dense.point_rows import Points, join_points, keep_apart
 from landseg.dense.points import PointTask
 from landseg.geo.pieces import cut, rows_within
 from landseg.geo.vectors.aoi import Aoi
@@ -37,7 +37,7 @@ class _PointFinder:
         self._outputs, self._scope, self._aoi = outputs, scope, aoi
         self._shape, self._stride = scope.raster.placement.network, int(scope.engine.field.stride)
         self._rows, self._valid = task.finder(self._shape), PixelRows(self._shape[1], np.bool_)
-        self._packed, self._found = 0, list[Points]()
+        self._packed, self._found, self._distance = 0, list[Points](), task.options["distance_m"]
 
     def see(self, valid: NDArray[np.bool_]) -> None:
         self._valid.add(valid)
@@ -63,7 +63,8 @@ class _PointFinder:
             own = ((pixel >= (rect.top, rect.left)) & (pixel < (rect.bottom, rect.right))).all(axis=1)
             rows, columns = (pixel[own] - (rect.top, rect.left)).T
             inside[own] = there[rows, columns]
-        kept = found.chosen(inside)
+        size = source.grid.pixel_size_m or (1.0, 1.0)
+        kept = keep_apart(found.chosen(inside), self._distance, size)
         corner = np.array([self._scope.outputs.top, self._scope.outputs.left])
         kept = Points(kept.place - corner, kept.level, kept.kind, kept.size)
         self._outputs.set_state(STATE, state_of(kept))

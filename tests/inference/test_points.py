@@ -105,6 +105,13 @@ def test_scores_and_areas_leave_points_out(tmp_path: Path, write_raster: Write) 
     predict(scene, tmp_path / "few.gpkg", model=MODEL, score=0.8, **QUICK)
     few = points_of(tmp_path / "few.gpkg")
     assert 0 < len(few) < len(every) and few[:, 3].min() >= 0.8
+    predict(scene, tmp_path / "apart.gpkg", model=MODEL, distance=3.0, **QUICK)  # 6 px
+    apart = points_of(tmp_path / "apart.gpkg")
+    gaps = np.hypot(*(apart[:, None, :2] - apart[None, :, :2]).transpose(2, 0, 1)) + 99 * np.eye(len(apart))
+    assert gaps.min() >= 6 - 1e-6 and differing(apart, every) == 0 and 10 < len(apart) < len(every)
+    gone = np.array([row for row in every.tolist() if differing(np.array([row]), apart)])
+    near = np.hypot(*(gone[:, None, :2] - apart[None, :, :2]).transpose(2, 0, 1)) < 6
+    assert ((apart[None, :, 3] >= gone[:, None, 3]) & near).any(axis=1).all()  # each has a better one near it
     left, top = HALF_METRE @ (20, 10)
     right, bottom = HALF_METRE @ (100, 90)
     predict(scene, tmp_path / "aoi.gpkg", model=MODEL, aoi=(left, bottom, right, top), **QUICK)
@@ -137,6 +144,7 @@ def test_a_folder_of_points(tmp_path: Path, write_raster: Write) -> None:
         ("m", {}, "write -o .*m.gpkg"),
         ("m.gpkg", {"probs": "p.tif"}, "--probs: the model's task is points"),
         ("m.gpkg", {"min_area": 3}, "--min-area: the model finds points, which have no such option"),
+        ("m.gpkg", {"distance": -1.0}, "--distance -1.0: expected a number of metres, 0 or more"),
         ("m.gpkg", {"regularize": True}, "--regularize: the model finds points"),
         ("m.gpkg", {"engine": "windows"}, "finds points, in the rows of a whole raster, and not in windows"),
     ],

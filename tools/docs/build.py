@@ -19,7 +19,17 @@ DOCS = ROOT / "docs"
 
 NAVIGATION = {
     "How it works": ("how-it-works", "one-pass", "performance", "dependencies"),
-    "Maps": ("default-model", "crf", "instances", "detection", "panoptic", "points", "export", "vector-operations", "areas"),
+    "Maps": (
+        "default-model",
+        "crf",
+        "instances",
+        "detection",
+        "panoptic",
+        "points",
+        "export",
+        "vector-operations",
+        "areas",
+    ),
     "Training": ("training", "data", "coarse"),
     "Accuracy": ("metrics", "objects", "report"),
     "Networks": ("networks", "upconvolution", "alignment"),
