@@ -64,6 +64,15 @@ JoinSmall = Annotated[
         rich_help_panel=THINGS,
     ),
 ]
+Apart = Annotated[
+    float | None,
+    typer.Option(
+        "--distance",
+        metavar="METRES",
+        help="Of points nearer to each other than this keep the better one. [the model's]",
+        rich_help_panel=THINGS,
+    ),
+]
 Holes = Annotated[
     float,
     typer.Option(
@@ -113,6 +122,15 @@ Border = Annotated[
         "--border",
         metavar="METRES",
         help="Width on each side of an object's outline that is learned as its boundary. [0.5, at least 2 px]",
+        rich_help_panel=THINGS,
+    ),
+]
+LearnedTask = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="points",
+        help="Learn points, such as trees: each feature of LABELS is one, a polygon by its centre.",
         rich_help_panel=THINGS,
     ),
 ]

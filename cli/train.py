@@ -129,6 +129,7 @@ def command(
     things: objects.Things = False,
     ids: objects.IdRasters = None,
     border: objects.Border = None,
+    task: objects.LearnedTask = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -314,6 +315,7 @@ def command(
             things=things,
             ids=ids,
             border=border,
+            task=task,
             split=split,
             share=share,
             aoi=aoi,

@@ -59,6 +59,7 @@ class DetectionTask(Instances):
     files: ClassVar[tuple[str, ...]] = ("polygons", "preview", "instances", "panoptic")
     label_maps: ClassVar[tuple[str, ...]] = ("instance",)
     whole_rows = True
+    found_by = "objects by boxes"
     defaults: ClassVar[Mapping[str, Any]] = {
         "features": 96,
         "score": 0.5,

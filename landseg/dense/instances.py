@@ -19,6 +19,7 @@ from landseg.dense.semantic import BAND, ClassDecoder, Semantic, top
 from landseg.dense.stuff_pieces import pieces_layer
 from landseg.dense.task import Agreement, Arrays, Decoder, Examples, Loss, Request
 from landseg.errors import ModelError, TrainingError
+from landseg.geo.grid import Grid
 from landseg.labels.id_rasters import BAND as ID_BAND
 from landseg.labels.id_rasters import NODATA
 from landseg.models.heads import CLASSES, Heads
@@ -134,7 +135,7 @@ class Instances(Semantic):
 
         return InstanceMeasure(self.classes)
 
-    def read_measured(self, files: Mapping[str, Path]) -> Arrays:
+    def read_measured(self, files: Mapping[str, Path], grid: Grid) -> Arrays:
         """Return the layer "scores" (n,) by id less one, of the polygons of a finished run; 0 for ids without."""
         from landseg.labels.object_files import read_scores
 

@@ -53,6 +53,11 @@ class PeakRows:
         self._rows = np.zeros((radius, width), np.uint16)  # rows of nothing above the map
         self._top, self._ended = -radius, False  # number of the first kept row
 
+    @property
+    def waiting(self) -> int:
+        """The number of rows that have come and are not finished."""
+        return 0 if self._ended else min(self._radius, self._top + len(self._rows))
+
     def add(self, levels: NDArray[Any]) -> tuple[Ints, Ints]:
         """Return the rows and columns (n,) of the peaks of rows that are finished, in reading order.
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import ClassMap
 from landseg.errors import ModelError
-from landseg.geo.grid import Rect
+from landseg.geo.grid import Grid, Rect
 from landseg.models.heads import Heads
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
@@ -182,6 +182,8 @@ class Task(ABC):
         label_maps: the label maps that its targets are made of, beside "class".
         takes_views: whether the mean over mirrored views (of the softmax over all channels) is meant for it.
         whole_rows: whether the output is no map of pixels, but what objects are found from in rows of a whole raster.
+        found_by: the words of what is found in rows of a whole raster, for sentences.
+        has_map: whether the main file of a run is a raster; False: a vector file.
         defaults: the task's options and their usual values.
 
     Raises:
@@ -196,6 +198,8 @@ class Task(ABC):
     label_maps: ClassVar[tuple[str, ...]] = ()
     takes_views: ClassVar[bool] = False
     whole_rows: ClassVar[bool] = False
+    found_by: ClassVar[str] = ""
+    has_map: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, classes: ClassMap, options: Mapping[str, Any]) -> None:
@@ -276,8 +280,13 @@ class Task(ABC):
             temperature: the divisor of logits before they become probabilities.
         """
 
-    def read_measured(self, files: Mapping[str, Path]) -> Arrays:
-        """Return what is measured beside rasters, by name, read from the files `measured` of a finished run."""
+    def read_measured(self, files: Mapping[str, Path], grid: Grid) -> Arrays:
+        """Return what is measured beside rasters, by name, read from the files `measured` of a finished run.
+
+        Args:
+            files: by name.
+            grid: of the raster that the run was of.
+        """
         return {}
 
     def choose_options(self, given: Mapping[str, Any], examples: Examples) -> tuple[Mapping[str, Any], str]:

@@ -9,6 +9,7 @@ from landseg.classes import ClassMap
 from landseg.dense.detections import DetectionTask
 from landseg.dense.instances import Instances
 from landseg.dense.panoptic import PanopticTask
+from landseg.dense.points import PointTask
 from landseg.dense.semantic import Semantic
 from landseg.dense.task import Task
 from landseg.errors import ModelError
@@ -19,6 +20,7 @@ TASKS: dict[str, Callable[[ClassMap, Mapping[str, Any]], Task]] = {
     "instances": Instances,
     "detections": DetectionTask,
     "panoptic": PanopticTask,
+    "points": PointTask,
 }
 
 

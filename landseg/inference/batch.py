@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from landseg.dense.tasks import task_of
 from landseg.errors import LandsegError, ModelError, OutputError
 from landseg.geo.rasters.address import label
 from landseg.inference.options import PredictOptions
@@ -80,12 +81,13 @@ class Batch:
         for path in () if self.options.dry_run else folders:
             with disk_errors(path):
                 path.mkdir(parents=True, exist_ok=True)
+        suffix = ".tif" if task_of(self.model.card).has_map else ".gpkg"
         engine, inputs, count = LazyEngine(self.model, self.options), tuple(files_behind(self.sources)), len(stems)
         return [
             Run(
                 engine,
                 [source],
-                self.folder / f"{stem}.tif",
+                self.folder / f"{stem}{suffix}",
                 options,
                 folders=folders,
                 others=inputs,

@@ -1,12 +1,9 @@
-"""The way of a network that finds objects by boxes: rows of the whole raster go through it and a detector."""
+"""Objects by boxes: rows of the whole raster go through the network and a detector."""
 
 from __future__ import annotations
 
-import time
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -14,166 +11,48 @@ from numpy.typing import NDArray
 
 from landseg.dense.detection_files import LABELS, STATE, state_of
 from landseg.dense.detections import DetectionTask
-from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.geo.pieces import cut
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inference.options import PredictOptions
-from landseg.inference.prediction import Prediction
-from landseg.inference.row_strategy import why_not_rows
 from landseg.inference.scope import Scope, inside_of
+from landseg.inference.whole_rows import Finder, PixelRows, WholeRows
 from landseg.output.outputs import Outputs
-from landseg.runtime.progress import Progress, Shown
-from landseg.tiling.costs import MIB
-from landseg.tiling.placement import Cuts
-from landseg.tiling.rows.one_pass import Encode
-from landseg.tiling.stream_plan import StreamPlan
-
-_STRIPS = (8, 4, 2, 1)  # rows of units, of 32 pixels each
-_DETECTED = "detected"  # the one step of a run
-_WARM_UP = 1024  # edge of the square that the speed is measured on, in pixels
 
 
-def plan_detections(scope: Scope, *, strip: int | None = None) -> StreamPlan:
-    """Return the plan of a pass over the whole raster, in one block.
+class DetectionStrategy(WholeRows):
+    """Objects that are those of the whole raster."""
 
-    Raises:
-        PlanError: options or a raster that this way does not take, or nothing fits the memory.
-    """
-    engine, costs = scope.engine, scope.costs()
-    name, shape = engine.card.name, scope.raster.placement.network
-    if (reason := why_not_rows(engine, scope.options)) is not None:
-        raise PlanError(
-            f"model {name} finds objects by boxes, in the rows of a whole raster, and not in windows: {reason}"
-        )
-    units = Rect(0, 0, *(-(-length // engine.field.stride) for length in shape))
-    own = cast(DetectionTask, engine.task).bytes_of_column() * shape[1]
-    free = costs.limit - costs.base
-    share = min(free, costs.device or free)
-    for height in _STRIPS if strip is None else (strip,):
-        limit = max(0.0, share if costs.device is not None else share - own)
-        try:
-            plan = engine.executor.plan_rows(shape, limit=limit, region=units, strip=height)
-        except PlanError:
-            continue
-        memory = replace(plan.memory, strip=int(plan.memory.strip + own))
-        if len(plan.blocks) == 1 and engine.executor.allocated(plan.memory) + own <= free:
-            return replace(plan, memory=memory)
-    raise PlanError(
-        f"the rows of the whole raster, {shape[1]} pixels wide, do not fit {costs.limit / MIB:.0f} MiB: use a larger "
-        "--memory, or a raster of fewer columns"
-    )
+    def finder(self, outputs: Outputs, aoi: Aoi | None) -> Finder:
+        options, task = self.scope.options, cast(DetectionTask, self.scope.engine.task)
+        own = task.with_options(options.objects) if isinstance(options, PredictOptions) else task
+        return _ObjectFinder(outputs, self.scope, own, aoi)
 
 
-@dataclass(frozen=True)
-class DetectionStrategy:
-    """Rows of the whole raster in one pass, and objects that are those of the whole raster.
+class _ObjectFinder:
+    """A detector, and the labels of finished rows on their way to the outputs."""
 
-    Nothing is kept of a run that is stopped before its objects are found: it starts anew.
-    """
+    def __init__(self, outputs: Outputs, scope: Scope, task: DetectionTask, aoi: Aoi | None) -> None:
+        self._shape, self._stride = scope.raster.placement.network, int(scope.engine.field.stride)
+        self._outputs, self._task, self._detector = outputs, task, task.detector(self._shape)
+        width = self._shape[1]
+        self._valid, self._others, self._packed = PixelRows(width, np.bool_), PixelRows(width, np.uint8), 0
+        self._writer = _Writer(outputs, scope, task, aoi, self._valid, self._others)
 
-    scope: Scope
-    plan: StreamPlan
+    def see(self, valid: NDArray[np.bool_]) -> None:
+        self._valid.add(valid)
 
-    def planned(self, output: Path, disk: int) -> Prediction:
-        plan, stride = self.plan, self.scope.engine.field.stride
-        return Prediction(
-            output=output,
-            mode="exact",
-            reason="exact: the rows of the whole raster stream through the network, and objects know no window",
-            window=(int(plan.strip * stride), self.scope.raster.placement.network[1]),
-            windows=1,
-            batch=1,
-            pixels=self.scope.region.area,
-            overlap_cost=plan.cost,
-            engine="stream",
-            memory_mib=round((self.scope.costs().base + plan.memory.total) / MIB, 1),
-            disk_mib=round(disk / MIB, 3),
-            **self.scope.engine.facts,
-        )
+    def take(self, output: NDArray[np.float32]) -> int:
+        made, free = self._task.split(output, self._shape[1])
+        top, count = self._packed * self._stride, made.shape[1]
+        bottom = min(self._shape[0], top + count * self._stride)
+        self._others.add(free[: bottom - top])
+        labels = self._detector.add(made, self._valid.between(top, bottom))
+        self._packed += count
+        return self._writer.write(labels, self._detector.kinds)
 
-    def state(self) -> dict[str, Any]:
-        threads = self.scope.engine.executor.threads
-        return {"engine": "detections", "strip": self.plan.strip, "chunk": self.plan.chunk, "threads": threads}
-
-    def cuts(self) -> Cuts:
-        return (), ()  # objects have no seams
-
-    def seconds(self) -> float:
-        """Return the estimated duration of the network on rows; the heads, whose work objects make, are not in it."""
-        executor, shape = self.scope.engine.executor, self.scope.raster.placement.network
-        height, width = size = _WARM_UP, min(_WARM_UP, shape[1])
-        pixels = executor.prepare(np.zeros((executor.bands, height, width), np.uint8), np.zeros(size, np.bool_))
-        copies, taken = executor.copies(), 0.0
-        for _ in range(2):  # the first pass also puts the weights in order
-            start = time.perf_counter()
-            with self._computing(), executor.rows(size, strip=self.plan.strip, chunk=self.plan.chunk) as rows:
-                for _row, maps in rows.push(copies.receive(copies.send(pixels))):
-                    copies.fetched(copies.fetch(maps))
-            taken = time.perf_counter() - start
-        return 1.1 * taken * shape[0] * shape[1] / (height * width)
-
-    def measured(self, made: Prediction, outputs: Outputs) -> Prediction:
-        return made
-
-    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode, shown: Shown = Progress) -> None:
-        if _DETECTED in outputs.done:
-            return
-        scope, executor, task = self.scope, self.scope.engine.executor, self._task()
-        executor.keep_memory()
-        shape, stride = scope.raster.placement.network, int(scope.engine.field.stride)
-        detector, copies = task.detector(shape), executor.copies()
-        valid, others, packed = _PixelRows(shape[1], np.bool_), _PixelRows(shape[1], np.uint8), 0
-        writer = _Writer(outputs, scope, task, aoi, valid, others)
-        with (
-            shown(scope.region.area) as progress,
-            self._computing(),
-            executor.rows(shape, strip=self.plan.strip, chunk=self.plan.chunk) as rows,
-        ):
-            for rect in cut(rows.reads, self.plan.strip * stride):
-                pixels, there = scope.raster.network.read(rect)
-                valid.add(there)
-                for _, maps in rows.push(copies.receive(copies.send(executor.prepare(pixels, there)))):
-                    made, free = task.split(copies.fetched(copies.fetch(maps))[0], shape[1])
-                    bottom = min(shape[0], (packed + made.shape[1]) * stride)
-                    others.add(free[: bottom - packed * stride])
-                    labels = detector.add(made, valid.between(packed * stride, bottom))
-                    packed += made.shape[1]
-                    progress.add(writer.write(labels, detector.kinds))
-        labels = detector.end()
-        writer.write(labels, detector.kinds)
-        outputs.set_state(STATE, state_of(detector.detections()))
-        outputs.commit(_DETECTED)
-
-    def _task(self) -> DetectionTask:
-        """Return the model's task, with the options of the run."""
-        options = self.scope.options
-        task = cast(DetectionTask, self.scope.engine.task)
-        return task.with_options(options.objects) if isinstance(options, PredictOptions) else task
-
-    def _computing(self) -> AbstractContextManager[None]:
-        advice = "use a smaller --memory or --device cpu"
-        return self.scope.engine.executor.computing(too_little=f"strips of {self.plan.strip} rows of units; {advice}")
-
-
-class _PixelRows:
-    """A value of each pixel of rows that have come and are not written yet."""
-
-    def __init__(self, width: int, dtype: type[np.generic]) -> None:
-        self._top, self._rows = 0, np.zeros((0, width), dtype)
-
-    def add(self, rows: NDArray[Any]) -> None:
-        """Take the next rows."""
-        self._rows = np.concatenate([self._rows, rows])
-
-    def between(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return the rows from top to bottom."""
-        assert top >= self._top, "rows are asked for that are forgotten"
-        return self._rows[top - self._top : bottom - self._top]
-
-    def forget(self, above: int) -> None:
-        """Forget the rows above a row."""
-        self._rows, self._top = self._rows[above - self._top :].copy(), above
+    def end(self) -> None:
+        self._writer.write(self._detector.end(), self._detector.kinds)
+        self._outputs.set_state(STATE, state_of(self._detector.detections()))
 
 
 @dataclass
@@ -198,8 +77,8 @@ class _Writer:
     scope: Scope
     task: DetectionTask
     aoi: Aoi | None
-    valid: _PixelRows
-    others: _PixelRows
+    valid: PixelRows
+    others: PixelRows
     top: int = 0
     next: int = 0
 

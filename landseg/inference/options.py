@@ -32,7 +32,7 @@ MOST_THREADS = 1024  # beyond some thousands the libraries that start them end t
 FILES = ("probs", "confidence", "logits", "polygons", "preview", "instances", "panoptic")
 OBJECT_FILES = ("instances", "polygons", "panoptic")
 """The files of a model of things that objects are in."""
-OBJECTS = {"score": "score", "min_area": "min_area_m2", "join_small": "join_small"}
+OBJECTS = {"score": "score", "min_area": "min_area_m2", "join_small": "join_small", "distance": "distance_m"}
 """The options about objects that change which there are, and the names that they have in a model's card."""
 SHAPES = ("holes", "regularize", "simplify")
 """The options about the polygons of objects."""
@@ -85,6 +85,7 @@ class PredictKeywords(InferenceKeywords, total=False):
     score: float | None
     min_area: float | None
     join_small: bool | None
+    distance: float | None
     holes: float
     regularize: bool
     simplify: float
@@ -241,6 +242,8 @@ class PredictOptions(InferenceOptions):
             takes the value of the model's card.
         join_small: objects that are smaller become part of the neighbour of their class with the longest border in
             common, where they have one, and are not left out; None takes the value of the model's card.
+        distance: of points nearer to each other than so many metres, or pixels of a raster without a coordinate
+            system, the better one stays; None takes the value of the model's card.
         holes: fill holes of up to so many square metres in the polygons of objects.
         regularize: draw the polygons of objects with right angles; neighbours then no longer share their walls.
         simplify: leave out corners of the polygons of objects up to so many metres from the outline.
@@ -263,6 +266,7 @@ class PredictOptions(InferenceOptions):
     score: float | None = None
     min_area: float | None = None
     join_small: bool | None = None
+    distance: float | None = None
     holes: float = 0.0
     regularize: bool = False
     simplify: float = 0.0
@@ -299,7 +303,12 @@ class PredictOptions(InferenceOptions):
             raise PlanError(f"--score {made.score!r}: expected a number from 0 to 1, such as 0.3")
         if made.join_small not in (None, True, False):
             raise PlanError(f"join_small {made.join_small!r}: expected True or False")
-        for name, unit in (("min_area", "square metres"), ("holes", "square metres"), ("simplify", "metres")):
+        for name, unit in (
+            ("min_area", "square metres"),
+            ("distance", "metres"),
+            ("holes", "square metres"),
+            ("simplify", "metres"),
+        ):
             value = getattr(made, name)
             if value is not None and not is_size(value):
                 raise PlanError(f"--{name.replace('_', '-')} {value!r}: expected a number of {unit}, 0 or more")

@@ -84,6 +84,14 @@ class Products:
         about = [name for name, key in OBJECTS.items() if key in options.objects]
         asked = [name for name in ("instances", "panoptic") if name in files]
         strays = [f"--{name.replace('_', '-')}" for name in (*asked, *about, *options.shaping)]
+        if not self.task.has_map:
+            strange = [name for name in about if OBJECTS[name] not in self.task.options]
+            if odd := [f"--{name.replace('_', '-')}" for name in (*asked, *strange, *options.shaping)]:
+                raise OutputError(
+                    f"{odd[0]}: the model finds {self.task.found_by}, which have no such option: leave out "
+                    f"{', '.join(odd)}"
+                )
+            return
         if strays and "instances" not in self.task.files:
             raise OutputError(
                 f"{strays[0]}: the model has no class of things and finds no objects: leave out {', '.join(strays)}"
@@ -106,7 +114,8 @@ class Products:
 
         Those that are not given have the card's values.
         """
-        written = "instances" in self.task.files and set(OBJECT_FILES) & set(self.request.files)
+        files = set(self.request.files)
+        written = not self.task.has_map or ("instances" in self.task.files and set(OBJECT_FILES) & files)
         own = self.task.options
         return {key: own[key] for key in OBJECTS.values() if key in own} if written else {}
 
@@ -149,11 +158,16 @@ def check_map_name(output: Path, task: Task) -> None:
     The sentence holds the name to use.
     """
     suffix = output.suffix.lower()
-    if is_map_name(output):
+    if is_map_name(output) and task.has_map:
         return
     check_local(output)
+    if not task.has_map and (is_map_name(output) or not suffix):
+        raise OutputError(
+            f"-o {output}: the model finds {task.found_by}, which are a vector file: write "
+            f"-o {output.with_suffix('.gpkg')}"
+        )
     form = next((form for form in FORMATS if output.name.lower().endswith(form.suffixes)), None)
-    if "instances" in task.files and form is not None:
+    if form is not None and ("instances" in task.files or not task.has_map):
         return
     if not suffix:
         raise OutputError(f"-o {output}: write {output}.tif for one map, or {output}/ for a map of each in a folder")

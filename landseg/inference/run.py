@@ -157,8 +157,10 @@ class Run:
     @cached_property
     def _products(self) -> Products:
         task = task_of(self.engine.model.card)
-        if "instances" in task.files:  # of other tasks such an option is refused with the other files
-            task = task.with_options(self.options.objects)
+        if "instances" in task.files or not task.has_map:  # of others such an option is refused with the files
+            task = task.with_options(
+                {key: value for key, value in self.options.objects.items() if key in task.options}
+            )
         return Products(self.output, task, self.options, self.draw_preview)
 
     @property

@@ -9,26 +9,30 @@ import logging
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.dense.detections import DetectionTask
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
 from landseg.geo.vectors.aoi import Aoi
-from landseg.inference.detection_strategy import DetectionStrategy, plan_detections
+from landseg.inference.detection_strategy import DetectionStrategy
 from landseg.inference.disagreement import disagreement_once
+from landseg.inference.point_strategy import PointStrategy
 from landseg.inference.prediction import Prediction, planned
 from landseg.inference.row_strategy import RowStrategy, plan_rows, why_not_rows
 from landseg.inference.scope import Scope
+from landseg.inference.whole_rows import WholeRows, WholeRowsTask, plan_whole_rows
 from landseg.output.outputs import Outputs
 from landseg.runtime.progress import Progress, Shown
 from landseg.tiling.placement import Cuts
 from landseg.tiling.plan import Tiling
 from landseg.tiling.rows.one_pass import Encode
 from landseg.tiling.sampling import Sample, WrittenMap
+from landseg.tiling.stream_plan import StreamPlan
 from landseg.tiling.windowed import stream
 from landseg.tiling.windows import Window
 
@@ -70,7 +74,7 @@ def choose_strategy(scope: Scope) -> Strategy:
         PlanError: the options do not go together.
     """
     if scope.engine.task.whole_rows:
-        return DetectionStrategy(scope, plan_detections(scope))
+        return _whole_rows(scope, plan_whole_rows(scope, cast(WholeRowsTask, scope.engine.task)))
     reason = why_not_rows(scope.engine, scope.options)
     if reason is None:
         try:
@@ -98,8 +102,8 @@ def resume_strategy(scope: Scope, state: dict[str, Any]) -> Strategy:
     scope.engine.executor.threads = state["threads"]  # sums of floats depend on how they are shared out
     if state["engine"] == "detections":
         unlimited = replace(scope, options=replace(scope.options, memory=1 << 40))
-        plan = plan_detections(unlimited, strip=state["strip"])
-        return DetectionStrategy(scope, replace(plan, chunk=state["chunk"]))
+        plan = plan_whole_rows(unlimited, cast(WholeRowsTask, scope.engine.task), strip=state["strip"])
+        return _whole_rows(scope, replace(plan, chunk=state["chunk"]))
     if state["engine"] == "windows":
         tiling = scope.replan(state)
         recorded = state.get("sample")
@@ -116,6 +120,12 @@ def resume_strategy(scope: Scope, state: dict[str, Any]) -> Strategy:
         cost=state["cost"],
     )
     return RowStrategy(scope, plan)
+
+
+def _whole_rows(scope: Scope, plan: StreamPlan) -> WholeRows:
+    """Return the strategy of a task that reads the rows of a whole raster."""
+    kind = DetectionStrategy if isinstance(scope.engine.task, DetectionTask) else PointStrategy
+    return kind(scope, plan)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from landseg.dense.task import Request
@@ -57,8 +58,10 @@ def measure_holdout(model: Model, kept: Sequence[HoldoutScene], folder: Path, *,
     with work_kept(), disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(kept):
-        made = folder / f"{one.scene.name.replace('/', '_')}.tif"
+        made = folder / f"{one.scene.name.replace('/', '_')}{'.tif' if task.has_map else '.gpkg'}"
         files = {name: made.with_name(f"{made.stem}_{name}{_suffix(name)}") for name in task.measured}
+        if not task.has_map:
+            files = dict.fromkeys(task.measured, made)
         mute_warnings(one.image)  # they were logged when it was opened for the training
         options = PredictOptions.of(
             bands=one.bands,
@@ -66,17 +69,18 @@ def measure_holdout(model: Model, kept: Sequence[HoldoutScene], folder: Path, *,
             stored_values=one.stored_values,
             overwrite=True,
             quiet=True,
-            **files,
+            **(files if task.has_map else {}),
         )
         Run(LazyEngine(NamedModel(model), options), [str(one.image)], made, options).result()
         layers = {layer.name: layer for layer in task.layers(Request(made, files)) if not layer.scratch}
-        further = task.read_measured(files)
+        with FileSource(one.image) as image:
+            further = task.read_measured(files, image.grid)
         with ExitStack() as stack:
             sources = {name: stack.enter_context(_open(layer)) for name, layer in layers.items()}
             for rect in parts(one.scene.shape):
                 read = {name: source.read(rect) for name, source in sources.items()}
                 values = {name: found[0] if len(found) == 1 else found for name, (found, _) in read.items()}
-                valid = next(iter(read.values()))[1]
+                valid = next(iter(read.values()))[1] if read else np.ones(rect.shape, np.bool_)
                 values |= further
                 measure.update(values, valid, _labels(one.scene, rect), at=(rect.top, rect.left), raster=number)
     found = measure.summary()

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import TrainingError
-from landseg.models.networks.catalogue import ARCHITECTURES, is_fitted
+from landseg.models.networks.catalogue import ARCHITECTURES, detector_task, is_fitted
 from landseg.text.strict import shown
 from landseg.training.network_choice import NetworkChoice, read_value
-from landseg.training.recipe import MODEL, OF_BOXES, RANDOM, Recipe, read_table, recipe_of
+from landseg.training.recipe import MODEL, OF_BOXES, POINT_MODEL, RANDOM, Recipe, read_table, recipe_of
 from landseg.training.recipe_from_files import DataFiles, fill_recipe
 
 _BUDGETS = ("minutes", "steps", "epochs")
@@ -75,7 +75,7 @@ class Overrides:
             table = _with_coarse(table, data.coarse)
         else:
             given = {} if config is None else read_table(config)
-            given.setdefault("model", MODEL)
+            given.setdefault("model", MODEL if data.task is None else POINT_MODEL)
             sampling = _section(self.over(given), "sampling")
             skip, stored = (sampling.get(key) is True for key in ("skip_corrupt", "stored_values"))
             table = fill_recipe(
@@ -92,6 +92,9 @@ class Overrides:
         if self.coarse.get("table") is not None:  # it lies where the user is, whatever folder holds the data
             full["coarse"]["table"] = str(Path(self.coarse["table"]).absolute())
         recipe = recipe_of(full, folder, where=where)
+        arch = self.model.get("arch")
+        if data.task is not None and arch is not None and detector_task(arch) != data.task:
+            raise TrainingError(f"{arch} is no network for the task {data.task!r}: leave out --arch, or --task")
         said = {key: value for key, value in self.model.items() if value is not None and key not in _OF_INIT}
         recipe = NetworkChoice(**said, options=self.options).in_place_of(recipe)
         if data.border_m is not None and recipe.task in OF_BOXES:

@@ -44,6 +44,12 @@ MODEL: dict[str, Any] = {
     "image_pooling": False,
     "decoder_channels": 128,
 }
+POINT_MODEL: dict[str, Any] = {
+    "arch": "point-fpn",
+    "encoder": "efficientnet-lite0",
+    "encoder_weights": "imagenet",
+}
+"""The network of points where none is named."""
 """The network of a recipe that names none: that of the shipped model."""
 _ABOUT = ("name", "description", "licence", "limitations", "trained_at_m", "usable_resolution_m", "dtypes")
 _SECTIONS: dict[str, Any] = {

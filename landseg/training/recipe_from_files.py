@@ -10,6 +10,7 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.dense.instances import Instances
+from landseg.dense.points import PointTask
 from landseg.errors import ClassError, RasterError, TrainingError
 from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, refuse_indices, with_tags
 from landseg.geo.rasters.source import FileSource, Source
@@ -18,12 +19,16 @@ from landseg.labels.image_lists import Item, items_of, pair, paired_where_possib
 from landseg.labels.infer_classes import classes_of
 from landseg.labels.legend import read_class_table
 from landseg.labels.polygon_files import PolygonFiles
+from landseg.labels.spacing import spacing_of
 from landseg.scenes.sampled_statistics import sampled_statistics
 from landseg.text.amounts import counted, shorten_list
 from landseg.training.declared_tags import common_tags
 
 BORDER_M, NEAR_M = 0.5, 1.0
 """Metres on each side of an outline that are boundary, and within which two things are near each other."""
+POINTS = PointTask.name
+DISC_PX = 3.0
+"""The radius of the disc that stands for a point among pixels of classes, in pixels of the finest images."""
 LEAST_PX = 2.0
 """The least of both in pixels of the network."""
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
@@ -57,6 +62,7 @@ class DataFiles:
         ids: rasters with a number for each object, 0 for none, paired with the images; without labels they say which
             pixels are of the class of things.
         border_m: metres on both sides of the outline of an object that are learned as boundary; None: `BORDER_M`.
+        task: "points" where the features of the vector files are to be found as points; None: what labels say.
     """
 
     images: tuple[str, ...]
@@ -75,6 +81,7 @@ class DataFiles:
     things: bool = False
     ids: tuple[str, ...] | None = None
     border_m: float | None = None
+    task: str | None = None
 
     def said(self) -> list[str]:
         """Return the options that only images and labels take, as far as they were given."""
@@ -82,7 +89,7 @@ class DataFiles:
             "--classes": self.classes, "--ignore": self.ignore, "--class-field": self.class_field,
             "--background": self.background, "--all-touched": self.all_touched, "--partial": self.partial,
             "--bands": self.bands, "--label-colors": self.label_colors, "--buffer": self.buffer_m,
-            "--things": self.things, "--ids": self.ids, "--border": self.border_m is not None,
+            "--things": self.things, "--ids": self.ids, "--border": self.border_m is not None, "--task": self.task,
         }  # fmt: skip
         return [option for option, value in given.items() if value]
 
@@ -116,7 +123,7 @@ class DataFiles:
     @property
     def _of_polygons(self) -> bool:
         """True where an option is given that only vector files take."""
-        return bool(set(self.said()) & (_OF_POLYGONS | {"--things"}))
+        return bool(set(self.said()) & (_OF_POLYGONS | {"--things", "--task"}))
 
 
 def fill_recipe(
@@ -153,10 +160,12 @@ def fill_recipe(
     items = [item for item in data.items() if not skip or _opens(item)]
     if not items:
         raise TrainingError("none of the images can be opened; leave out skip_corrupt to see why")
-    named = _things_of(_classes(items, data), data)
-    classes = named.ignoring(data.ignore)
     names, dtype, resolutions = _looked_at(items, data.bands)
     grids = resolutions if resolution_m is None else [resolution_m]
+    if data.task == POINTS and data.buffer_m is None:
+        data = replace(data, buffer_m=round(DISC_PX * min(grids, default=1.0), 3))
+    named = _things_of(_classes(items, data), data)
+    classes = named.ignoring(data.ignore)
     full = dict(table)
     labelled = items if data.ids else [item for item in items if item.labels or item.polygons]
     split = {"by": _way(labelled)} if labelled else None
@@ -170,7 +179,9 @@ def fill_recipe(
         full["bands"] = _scaled(names, dtype, items, data.bands, stored_values=stored_values)
     if "classes" not in table:
         full |= classes.to_json()
-    if data.things or data.ids:
+    if data.task == POINTS:
+        full |= {"task": POINTS, "task_options": _point_options(table, data, items, resolutions, resolution_m)}
+    elif data.things or data.ids:
         full |= {"task": table.get("task", Instances.name), "task_options": _task_options(table, data, grids)}
     full["sources"] = [_source(data, named)]
     return full
@@ -178,6 +189,13 @@ def fill_recipe(
 
 def refuse_objects(data: DataFiles) -> None:
     """Raise TrainingError for options of objects that do not go together."""
+    if data.task not in (None, POINTS):
+        raise TrainingError(
+            f"--task {data.task}: labels say what is to be learned, but for {POINTS}: write --task {POINTS}, or "
+            "leave it out (objects are learned with --things)"
+        )
+    if data.task == POINTS and (data.ids or data.vectors is None):
+        raise TrainingError("--task points learns from vector files of points or polygons: name them as LABELS")
     if data.border_m is not None and not (data.things or data.ids):
         raise TrainingError(
             "--border is the width of the boundary of objects: leave it out, or add --things or --ids"
@@ -207,6 +225,23 @@ def _task_options(table: Mapping[str, Any], data: DataFiles, grids: Sequence[flo
     widths = {"border": BORDER_M if data.border_m is None else data.border_m, "near": NEAR_M}
     pixels = {name: max(LEAST_PX, round(width / min(grids), 2)) for name, width in widths.items()} if grids else {}
     return {**pixels, **given} if isinstance(given, Mapping) else given
+
+
+def _point_options(
+    table: Mapping[str, Any],
+    data: DataFiles,
+    items: Sequence[Item],
+    resolutions: Sequence[float],
+    resolution_m: float | None,
+) -> dict[str, Any]:
+    """Return the options of points: peaks as wide as a quarter of the way to the next point, at least a unit."""
+    assert data.buffer_m is not None, "points have a radius"
+    given = table.get("task_options", {})
+    found = spacing_of(items, buffer_m=data.buffer_m)
+    zoom = 1.0 if resolution_m is None or not resolutions else min(resolutions) / resolution_m
+    wide = {} if found.pixels is None else {"sigma": max(2.0, round(found.pixels * zoom / 4, 2))}
+    made = {**wide, "sizes": found.sized}
+    return {**made, **given} if isinstance(given, Mapping) else given
 
 
 def _things_of(classes: ClassMap, data: DataFiles) -> ClassMap:

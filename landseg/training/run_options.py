@@ -39,6 +39,7 @@ class TrainKeywords(TypedDict, total=False):
     things: bool
     ids: File | Sequence[File] | None
     border: float | None
+    task: str | None
     split: str | None
     share: float | None
     aoi: str | None
@@ -83,6 +84,7 @@ class RunOptions:
         things: each polygon of a vector file is an object: the model learns to tell them apart.
         ids: rasters with a number for each object, 0 for none: one, or several by the names of their images.
         border: metres on each side of the outline of an object that are learned as its boundary.
+        task: "points" learns each feature of vector files, a point or the centre of a polygon, as a point.
         split: file, block, column, aoi, random or none.
         share: of the labelled pixels that is kept out.
         aoi: the area that is kept out, for the split "aoi".
@@ -122,6 +124,7 @@ class RunOptions:
     things: bool = False
     ids: Files | None = None
     border: float | None = None
+    task: str | None = None
     split: str | None = None
     share: float | None = None
     aoi: str | None = None
@@ -169,9 +172,10 @@ class RunOptions:
             folder=Path(folder),
             coarse=None if not self.coarse else tuple(file_names(self.coarse)),
             buffer_m=self.buffer,
-            things=self.things,
+            things=self.things or self.task is not None,
             ids=None if not self.ids else tuple(file_names(self.ids)),
             border_m=self.border,
+            task=self.task,
         )
 
     def recipe_from(self, images: Any, labels: Any, folder: Path, *, name: str) -> Recipe:

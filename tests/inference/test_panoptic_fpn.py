@@ -13,7 +13,7 @@ from landseg.classes import LandClass
 from landseg.dense.panoptic import PanopticTask
 from landseg.errors import ModelError, PlanError
 from landseg.geo.grid import Rect
-from landseg.inference import detection_strategy
+from landseg.inference import whole_rows
 from landseg.inference.match import match_options
 from landseg.inference.options import PredictOptions
 from landseg.labels.id_rasters import NODATA
@@ -70,7 +70,7 @@ def test_strips_of_any_height_give_the_same(
 ) -> None:
     scene, found = write_raster(grey_noise(400, 130)), []
     for strip in (1, 3, 8):
-        monkeypatch.setattr(detection_strategy, "_STRIPS", (strip,))
+        monkeypatch.setattr(whole_rows, "_STRIPS", (strip,))
         predict(scene, tmp_path / f"{strip}.tif", model=model, instances=tmp_path / f"{strip}_ids.tif", **QUICK)
         found.append((read(tmp_path / f"{strip}.tif"), read(tmp_path / f"{strip}_ids.tif")))
     for classes, ids in found[1:]:

@@ -21,6 +21,7 @@ from landseg.models.networks.largefov import LargeFOV
 from landseg.models.networks.mask_rcnn import MaskRCNN
 from landseg.models.networks.panoptic_fpn import PanopticFPN
 from landseg.models.networks.pixel_forest import PixelForest
+from landseg.models.networks.point_fpn import PointFPN
 from landseg.models.networks.unet import UNet
 from landseg.models.networks.upernet import UPerNet
 
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 _CLASSES: dict[str, Callable[..., nn.Module]] = {
     made.__name__: made
-    for made in (DeepLabV3Plus, DeepLabV3, DeepLabV2, LargeFOV, FCN32s, VGGFCN, SemanticFPN, UNet, UPerNet)
+    for made in (DeepLabV3Plus, DeepLabV3, DeepLabV2, LargeFOV, FCN32s, VGGFCN, SemanticFPN, UNet, UPerNet, PointFPN)
 }
 
 

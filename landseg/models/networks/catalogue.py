@@ -166,8 +166,14 @@ DETECTORS: dict[str, Architecture] = {
         {"head_channels": 128, "box_channels": 512, "mask_channels": 128, "anchor_scale": 8, "things": 1, "stuff": 1},
         task="panoptic",
     ),
+    "point-fpn": Architecture(
+        "PointFPN",
+        "Objects as Points (Zhou et al. 2019) on a feature pyramid: centres of trees, poles or boats (task points)",
+        {"stride": 2, "pyramid_channels": 64, "head_channels": 64, "points": 1},
+        task="points",
+    ),
 }
-"""Networks of boxes and masks, whose output is no map of classes."""
+"""Networks whose output is no map of classes, each for one task."""
 NETWORKS = {**ARCHITECTURES, **DETECTORS}
 """Every network by name."""
 
@@ -201,6 +207,8 @@ OPTIONS: dict[str, str] = {
     "anchor_scale": "side of the square anchor, in units of its level: 8 is 32 pixels at stride 4",
     "things": "classes of things; the training sets it",
     "stuff": "classes of stuff; the training sets it",
+    "points": "classes of points; the training sets it",
+    "stride": "pixels between two units of the maps of centres: 2 or 4",
     "upsampler": "aligned (bilinear, no weights), or learned: nearest, bilinear, transposed, fractional, shuffle, "
     "unpool",
 }
@@ -212,7 +220,7 @@ def is_fitted(arch: str) -> bool:
 
 
 def detector_task(arch: str) -> str | None:
-    """Return the task of an architecture that finds boxes and masks of objects; None for others, unknown ones too."""
+    """Return the one task of an architecture whose output is no map of classes; None for others, unknown ones too."""
     return DETECTORS[arch].task if arch in DETECTORS else None
 
 
