@@ -19,17 +19,8 @@ DOCS = ROOT / "docs"
 
 NAVIGATION = {
     "How it works": ("how-it-works", "one-pass", "performance", "dependencies"),
-    "Maps": (
-        "default-model",
-        "crf",
-        "instances",
-        "detection",
-        "panoptic",
-        "points",
-        "export",
-        "vector-operations",
-        "areas",
-    ),
+    "Maps": ("default-model", "crf", "export", "vector-operations", "areas"),
+    "Objects": ("dense", "instances", "detection", "panoptic", "points"),
     "Training": ("training", "data", "coarse"),
     "Accuracy": ("metrics", "objects", "report"),
     "Networks": ("networks", "upconvolution", "alignment"),
