@@ -70,7 +70,7 @@ def plan_whole_rows(scope: Scope, task: WholeRowsTask, *, strip: int | None = No
 
 
 class Finder(Protocol):
-    """What becomes of the output of rows."""
+    """Take the output of rows of a whole raster, and finish what is found in it."""
 
     def see(self, valid: NDArray[np.bool_]) -> None:
         """Take where the next rows of pixels have data (h, w); they go into the network next."""
