@@ -280,7 +280,7 @@ def test_what_the_task_does_not_have_is_refused(data: Path) -> None:
 
 
 def test_twin_without_its_line_in_the_table_there_is_no_such_task(data: Path) -> None:
-    names = "semantic, instances, detections, panoptic"
+    names = "semantic, instances, detections, panoptic, points"
     sentence = f"this landseg has no task 'distance', it has {names}: upgrade landseg"
     with pytest.raises(ModelError, match=sentence):
         learned(data)
