@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.dense.keypoints.peaks import LEVELS, find_peaks, to_levels
 from landseg.dense.keypoints.skeletons import Skeleton
 from landseg.dense.keypoints.system import (
+    LEVELS,
     Evidence,
     Floats,
     Integers,
@@ -22,8 +22,10 @@ from landseg.dense.keypoints.system import (
     find_near,
     join_evidence,
     nearest_units,
+    to_levels,
 )
 from landseg.dense.keypoints.targets import Drawn, Shape, nearest_keypoints, units_of
+from landseg.dense.peaks import find_peaks
 from landseg.errors import ModelError
 
 
@@ -75,10 +77,8 @@ class PersonLab(System):
         """Return a pose from each seed in the core; ``values`` (m, J, 3) are x, y and score of keypoints."""
         found = []
         for kind in range(len(self.skeleton.sizes)):
-            level = to_levels(self._hough(piece, kind))
+            level = to_levels(self._hough(piece, kind), self.seed)
             rows, columns = find_peaks(level, self.radius)
-            high = level[rows, columns] >= max(round(self.seed * LEVELS), 1)
-            rows, columns = rows[high], columns[high]
             unit = np.column_stack([columns + piece.rect.left, rows + piece.rect.top])
             inside = piece.in_core(unit)
             unit, score = unit[inside], (level[rows, columns] / LEVELS)[inside]
@@ -125,11 +125,26 @@ class PersonLab(System):
                     continue
                 unit = nearest_units(poses[rows, one, :2])
                 place = unit + piece.read("mid", unit, channel)
-                for _ in range(2):
-                    place = refine(piece, place, self.skeleton.types[other])
+                place = self.refine(piece, place, self.skeleton.types[other], around=seeds[rows])
                 self._accept(piece, poses, other, place, rows, seeds)
             if int((poses[..., 2] > 0).sum()) == before:
                 return poses
+
+    def refine(self, piece: Piece, places: Floats, kind: int, *, around: Floats) -> Floats:
+        """Return places (m, 2) moved twice to the keypoint of a type in whose disc they lie; others stay.
+
+        One that is farther from its place in ``around`` (m, 2) than the reach and a disc is NaN, also on the way.
+        """
+        for last in (False, False, True):
+            far = np.linalg.norm(places - around, axis=1) > self.reach + self.disc
+            places = np.where(far[:, None], np.nan, places)
+            if last:
+                break
+            unit = nearest_units(places)
+            heat = piece.read("heat", unit, slice(kind, kind + 1), fill=0.0)
+            moved = unit + piece.read("short", unit, _pair(kind))
+            places = np.where((heat > 0) & np.isfinite(moved).all(axis=1, keepdims=True), moved, places)
+        return places
 
     def _accept(self, piece: Piece, poses: Floats, index: int, place: Floats, rows: Integers, seeds: Floats) -> None:
         """Put places of a keypoint into poses, in place, where there is heat and they are within reach."""
@@ -195,29 +210,21 @@ def directed_edges(skeleton: Skeleton) -> list[tuple[int, int, slice]]:
     return there + [(other, one, _pair(2 * kind + 1)) for kind, one, other in both]
 
 
-def refine(piece: Piece, places: Floats, kind: int) -> Floats:
-    """Return places (m, 2) moved to the keypoint of a type in whose disc they lie; others stay."""
-    unit = nearest_units(places)
-    heat = piece.read("heat", unit, slice(kind, kind + 1), fill=0.0)
-    moved = unit + piece.read("short", unit, _pair(kind))
-    return np.where((heat > 0) & np.isfinite(moved).all(axis=1, keepdims=True), moved, places)
-
-
 def draw_masks(
-    piece: Piece, poses: Poses, skeleton: Skeleton, *, mask: float = 0.5, farthest: float = 0.25
+    piece: Piece, poses: Poses, system: PersonLab, *, mask: float = 0.5, farthest: float = 0.25
 ) -> NDArray[np.uint32]:
     """Return the number (h, w), from 1 on, of the object of each unit of a piece's core; 0 for none.
 
     The distance of a unit from an object is the mean distance of the places that its long offsets lead to, refined
     twice by short ones, from the object's keypoints, weighted by their scores, and divided by the root of the area of
     the box around these. A unit belongs to the object with the least one, and to the first of equal ones, if it is
-    below ``farthest``. Units farther outside of an object's box than its longer side are not looked at. Of orders of
-    keypoints that mean the same the closest counts.
+    below ``farthest``. Units farther outside of an object's box than its longer side are not looked at, and one with
+    a long offset beyond the reach belongs to none. Of orders that mean the same the closest counts.
 
     Args:
-        piece: with ``long``, ``mask``, ``heat`` and ``short``; its context is as far as long offsets reach.
+        piece: with ``long``, ``mask``, ``heat`` and ``short``, and the context of the system.
         poses: the objects of the whole raster.
-        skeleton: theirs.
+        system: that found them.
         mask: the lowest probability of an object.
         farthest: see above.
     """
@@ -227,7 +234,10 @@ def draw_masks(
     units = units[piece.read("mask", units)[:, 0] >= mask]
     if not len(units):
         return owner
-    led = np.stack([_led(piece, units, index, kind) for index, kind in enumerate(skeleton.types)], axis=1)
+    orders, led = system.skeleton.orders, np.empty((len(units), len(system.skeleton), 2))
+    for index, kind in enumerate(system.skeleton.types):
+        places = units + piece.read("long", units, _pair(index))
+        led[:, index] = system.refine(piece, places, kind, around=units.astype(np.float64))
     best = np.full(len(units), farthest)
     chosen = np.zeros(len(units), np.uint32)
     for number, (points, scores) in enumerate(
@@ -238,22 +248,14 @@ def draw_masks(
         near = np.flatnonzero(((units >= low - side) & (units <= high + side)).all(axis=1))
         if not len(near):
             continue
-        there = np.where(np.isfinite(points[:, 0]), scores, 0)[skeleton.orders]  # (P, J)
-        apart = np.linalg.norm(led[near, None] - points[skeleton.orders], axis=3)  # (m, P, J)
+        there = np.where(np.isfinite(points[:, 0]), scores, 0)[orders]  # (P, J)
+        apart = np.linalg.norm(led[near, None] - points[orders], axis=3)  # (m, P, J)
         mean = (np.where(there > 0, apart, 0) * there).sum(axis=2) / there.sum(axis=1)
         distance = mean.min(axis=1) / math.sqrt(max(float(np.prod(high - low)), 1.0))
         closer = distance < best[near]
         best[near[closer]], chosen[near[closer]] = distance[closer], number + 1
     owner[units[:, 1] - core.top, units[:, 0] - core.left] = chosen
     return owner
-
-
-def _led(piece: Piece, units: Integers, index: int, kind: int) -> Floats:
-    """Return the places (m, 2) that long offsets of one keypoint lead to."""
-    places = units + piece.read("long", units, _pair(index))
-    for _ in range(2):
-        places = refine(piece, places, kind)
-    return places
 
 
 def encode(

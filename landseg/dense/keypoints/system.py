@@ -20,14 +20,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.dense.keypoints.peaks import LEVELS, find_peaks, to_levels
 from landseg.dense.keypoints.skeletons import Skeleton
+from landseg.dense.peaks import find_peaks
 from landseg.geo.grid import Rect
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Maps = Mapping[str, NDArray[Any]]
 """Maps (channels, h, w) by name."""
+LEVELS = 65535
+"""The levels above 0 of a map that is rounded to 16 bits; the rounding is part of every definition here."""
 FARTHEST_OFFSET = 2.0
 """Units along x and along y by which a keypoint lies from the unit of its peak at most; more is cut off."""
 FARTHEST_UNIT = 3
@@ -192,6 +194,13 @@ class System(ABC):
         return self.group(join_evidence([self.collect(Piece.whole(maps))]))
 
 
+def to_levels(values: NDArray[Any], least: float) -> NDArray[np.uint16]:
+    """Return a map from 0 to 1 as levels, of the same shape; 0 where it is below the least, or no number."""
+    levels: NDArray[np.uint16] = np.rint(np.clip(np.nan_to_num(values), 0, 1) * LEVELS).astype(np.uint16)
+    levels[levels < round(least * LEVELS)] = 0
+    return levels
+
+
 def find_candidates(
     piece: Piece, heat: str, offset: str, *, score: float, radius: int, wide: bool = False
 ) -> Evidence:
@@ -202,15 +211,13 @@ def find_candidates(
         heat: the name of maps from 0 to 1, one a type.
         offset: the name of maps of x and y for each type.
         score: the lowest of a candidate.
-        radius: see `landseg.dense.keypoints.peaks.find_peaks`.
+        radius: see `landseg.dense.peaks.find_peaks`.
         wide: peaks outside the core are returned too.
     """
     units, kinds, levels = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
     for number, values in enumerate(piece.maps[heat]):
-        level = to_levels(values)
+        level = to_levels(values, score)
         rows, columns = find_peaks(level, radius)
-        high = level[rows, columns] >= max(round(score * LEVELS), 1)
-        rows, columns = rows[high], columns[high]
         units.append(np.column_stack([columns + piece.rect.left, rows + piece.rect.top]))
         kinds.append(np.full(len(rows), number, np.int64))
         levels.append(level[rows, columns] / LEVELS)
