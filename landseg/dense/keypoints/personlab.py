@@ -284,7 +284,7 @@ def encode(
     nearest = nearest_keypoints(keypoints, types, shape, disc)
     places = np.array(objects, np.float64).reshape(len(objects), len(skeleton), 2)
     short, steps = np.full((types, 2, *shape), np.nan), directed_edges(skeleton)
-    mid = np.full((max(channel.stop for *_, channel in steps), *shape), np.nan)
+    mid = np.full((max((channel.stop for *_, channel in steps), default=0), *shape), np.nan)
     for kind in range(types):
         rows, columns = np.nonzero(nearest[kind] >= 0)
         number, at = nearest[kind, rows, columns], units[:, rows, columns]

@@ -39,9 +39,10 @@ def decode(logits: Floats, boxes: Floats, *, resize: bool = True) -> tuple[Float
 
     With ``resize`` a map is resized bicubically to the box in whole pixels, rounded up, and the place is the middle
     of the pixel with the largest logit, (i + 0.5) * width / ceil(width) + left, as in detectron2: it lies within half
-    a cell and half a pixel of a keypoint whose cell is right. Without, it is the middle of the cell: within half a
-    cell, which is half a pixel or less for boxes of up to 56 pixels. Of equal logits the first counts. The
-    probability is the softmax over cells, at the largest.
+    a cell and half a pixel of a keypoint whose cell is right, but a map with a single high cell can lose it in boxes
+    under half as many pixels as cells. Without, it is the middle of the cell: within half a cell, which is half a
+    pixel or less for boxes of up to 56 pixels. Of equal logits the first counts. The probability is the softmax over
+    cells, at the largest.
 
     What is decoded depends on the box alone, not on the cut of a raster.
 
@@ -51,7 +52,7 @@ def decode(logits: Floats, boxes: Floats, *, resize: bool = True) -> tuple[Float
         resize: see above.
     """
     count, keypoints, cells, _ = logits.shape
-    flat = logits.reshape(count, keypoints, -1)
+    flat = logits.reshape(count, keypoints, cells * cells)
     shifted = np.exp(flat - flat.max(axis=2, keepdims=True, initial=-np.inf))
     scores = shifted.max(axis=2, initial=0) / shifted.sum(axis=2)
     places = np.zeros((count, keypoints, 2))

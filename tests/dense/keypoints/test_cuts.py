@@ -22,7 +22,7 @@ SYSTEMS: dict[str, tuple[Skeleton, System]] = {
     "centre_corners": (RECTANGLE, CentreCorners(RECTANGLE, 9, score=0.5)),
     "personlab": (RECTANGLE, PersonLab(RECTANGLE, 9, disc=3)),
     "paf": (OUTLINE, AffinityFields(OUTLINE, 12, share=0.4, sample=-0.5)),
-    "associative": (RECTANGLE, Associative(RECTANGLE, 9)),
+    "associative": (RECTANGLE, Associative(RECTANGLE, 9, score=0.4)),
     "multicut": (RECTANGLE, Multicut(RECTANGLE, 12, score=0.6, method="greedy")),
 }
 

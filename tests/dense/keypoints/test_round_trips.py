@@ -104,7 +104,7 @@ def laid_out(objects: Sequence[Floats]) -> list[Floats]:
         if place[0] + size[0] > 500:
             place, lowest = np.array([4.0, place[1] + lowest + 8]), 0.0
         made.append(one - low + place + [0, random.uniform(-2, 2)])
-        place, lowest = place + [size[0] + 4, 0], max(lowest, float(size[1]))
+        place, lowest = place + np.array([size[0] + 4, 0]), max(lowest, float(size[1]))
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torchvision.models.detection.roi_heads import keypoints_to_heatmap
@@ -14,10 +14,10 @@ from landseg.dense.keypoints.top_down import CELLS, cubic_weights, decode, encod
 Floats = NDArray[np.float64]
 
 
-def objects(seed: int, largest: float = 56.0) -> tuple[Floats, Floats]:
-    """Return keypoints (5, 17, 2) in boxes (5, 4) of up to a size; float32 holds them all."""
+def objects(seed: int, smallest: float = 4.0, largest: float = 56.0) -> tuple[Floats, Floats]:
+    """Return keypoints (5, 17, 2) in boxes (5, 4) of a range of sizes; float32 holds them all."""
     random = np.random.default_rng(seed)
-    corner, size = random.uniform(0, 4000, (5, 2)), random.uniform(4, largest, (5, 2))
+    corner, size = random.uniform(0, 4000, (5, 2)), random.uniform(smallest, largest, (5, 2))
     boxes = np.concatenate([corner, corner + size], axis=1).astype(np.float32).astype(np.float64)
     share = random.uniform(0, 1, (5, 17, 2))
     points = boxes[:, None, :2] + share * (boxes[:, 2:] - boxes[:, :2])[:, None]
@@ -32,17 +32,25 @@ def perfect(cell: NDArray[np.int64]) -> Floats:
 
 
 @given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
 def test_places_come_back_to_half_a_pixel(seed: int) -> None:
     points, boxes = objects(seed)
     cell, counts = encode(points, boxes)
     assert counts.all()
-    size = (boxes[:, 2:] - boxes[:, :2])[:, None]
     found, scores = decode(perfect(cell), boxes, resize=False)
     assert np.abs(found - points).max() <= 0.5 + 1e-3 and (scores > 0.99).all()
-    resized, _ = decode(perfect(cell), boxes)
-    assert (np.abs(resized - points) <= size / CELLS / 2 + 0.5 + 1e-3).all()
     wrong, _ = decode(perfect((cell + 1) % CELLS**2), boxes, resize=False)  # the twin: one cell to the right
-    assert (np.abs(wrong - points) > size / CELLS / 2 + 1e-3).any()
+    assert (np.abs(wrong - points) > (boxes[:, 2:] - boxes[:, :2])[:, None] / CELLS / 2 + 1e-3).any()
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=10)
+def test_resized_maps_give_places_to_half_a_cell_and_half_a_pixel(seed: int) -> None:
+    points, boxes = objects(seed, smallest=32, largest=120)
+    found, _ = decode(perfect(encode(points, boxes)[0]), boxes)
+    within = (boxes[:, 2:] - boxes[:, :2])[:, None] / CELLS / 2 + 0.5 + 1e-3
+    assert (np.abs(found - points) <= within).all()
+    assert (np.abs(found - points - 1) > within).any()  # the twin: one pixel too far
 
 
 def test_cells_are_those_of_torchvision() -> None:
