@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from landseg.dense.keypoints import associative, centre_corners, multicut, paf, personlab
-from landseg.dense.keypoints.associative import Associative, farthest
+from landseg.dense.keypoints.associative import Associative
 from landseg.dense.keypoints.centre_corners import CentreCorners
 from landseg.dense.keypoints.multicut import Multicut
 from landseg.dense.keypoints.paf import AffinityFields
 from landseg.dense.keypoints.personlab import PersonLab
 from landseg.dense.keypoints.skeletons import OUTLINE, RECTANGLE
 from landseg.dense.keypoints.system import Maps, Poses, System
+from landseg.dense.keypoints.targets import farthest
 from landseg.errors import PlanError
 from landseg.vector.corners import outline_corners, rectangle_corners
 

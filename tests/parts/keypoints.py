@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.dense.keypoints import associative, centre_corners, multicut, paf, personlab
-from landseg.dense.keypoints.associative import Associative, farthest
+from landseg.dense.keypoints.associative import Associative
 from landseg.dense.keypoints.centre_corners import CentreCorners
 from landseg.dense.keypoints.multicut import Multicut
 from landseg.dense.keypoints.paf import AffinityFields
 from landseg.dense.keypoints.personlab import PersonLab
 from landseg.dense.keypoints.skeletons import Skeleton
 from landseg.dense.keypoints.system import Maps, Piece, Poses, System, join_evidence
+from landseg.dense.keypoints.targets import farthest
 from landseg.geo.grid import Rect
 
 Floats = NDArray[np.float64]

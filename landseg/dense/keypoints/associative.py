@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from landseg.dense.keypoints.skeletons import PERSON, Skeleton
 from landseg.dense.keypoints.system import (
-    FARTHEST_OFFSET,
     Evidence,
     Floats,
     Integers,
@@ -223,9 +221,3 @@ def tag_losses(tags: Floats, owner: Integers) -> tuple[float, float]:
     pairs = len(count) * (len(count) - 1)
     push = 0.5 * float(alike.sum() - len(count)) / pairs if pairs else 0.0
     return pull, push
-
-
-def farthest(objects: Sequence[Floats]) -> float:
-    """Return the largest distance between two keypoints of an object; a reach that holds for all of these."""
-    spans = [np.nanmax(np.linalg.norm(one[:, None] - one, axis=2)) for one in objects]
-    return math.ceil(max(spans, default=0.0)) + FARTHEST_OFFSET

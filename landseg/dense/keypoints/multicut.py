@@ -267,18 +267,18 @@ def solve_greedily(problem: Problem) -> list[Integers]:
     sums[one, other] = sums[other, one] = problem.weights
     held = np.zeros((count, len(problem.most)), np.int64)
     held[np.arange(count), problem.kind] = 1
+    sums[(held[:, None] + held > problem.most).any(axis=2)] = _BARRED
     worth, members = problem.own.copy(), {index: [index] for index in range(count)}
     while True:
-        over = (held[:, None] + held > problem.most).any(axis=2)
-        gains = np.where(over, _BARRED, sums)
-        into, gone = divmod(int(gains.argmax()), count)
-        if not gains[into, gone] > 0:
+        into, gone = divmod(int(sums.argmax()), count)
+        if not sums[into, gone] > 0:
             break
         worth[into] += worth[gone] + sums[into, gone]
+        held[into] += held[gone]
         sums[into] += sums[gone]
+        sums[into, (held[into] + held > problem.most).any(axis=1)] = _BARRED
         sums[:, into] = sums[into]
         sums[gone], sums[:, gone], sums[into, into] = _BARRED, _BARRED, _BARRED
-        held[into] += held[gone]
         members[into] += members.pop(gone)
     return [np.sort(found) for index, found in members.items() if worth[index] > 0]
 

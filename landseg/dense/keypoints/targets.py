@@ -102,3 +102,9 @@ def nearest_keypoints(keypoints: Drawn, types: int, shape: Shape, radius: float)
 def centres(objects: Sequence[Floats]) -> Floats:
     """Return the mean place (n, 2) of the keypoints of each object that are there."""
     return np.array([np.nanmean(one, axis=0) for one in objects]).reshape(-1, 2)
+
+
+def farthest(objects: Sequence[Floats]) -> float:
+    """Return a reach that holds for all objects: the largest distance between two keypoints of one, and 2 units."""
+    spans = [float(np.nanmax(np.linalg.norm(one[:, None] - one, axis=2))) for one in objects]
+    return math.ceil(max(spans, default=0.0)) + 2.0

@@ -38,11 +38,11 @@ def decode(logits: Floats, boxes: Floats, *, resize: bool = True) -> tuple[Float
     """Return the places (n, J, 2) of keypoints in pixels, and their probabilities (n, J).
 
     With ``resize`` a map is resized bicubically to the box in whole pixels, rounded up, and the place is the middle
-    of the pixel with the largest logit, (i + 0.5) * width / ceil(width) + left, as in detectron2: it lies within half
-    a cell and half a pixel of a keypoint whose cell is right, but a map with a single high cell can lose it in boxes
-    under half as many pixels as cells. Without, it is the middle of the cell: within half a cell, which is half a
-    pixel or less for boxes of up to 56 pixels. Of equal logits the first counts. The probability is the softmax over
-    cells, at the largest.
+    of the pixel with the largest logit, (i + 0.5) * width / ceil(width) + left, as in detectron2. It lies within half
+    a cell and half a pixel of a keypoint whose cell is right, or one cell and half a pixel if that is an outermost
+    one. But a single high cell can be lost in boxes under half as many pixels as cells. Without, the place is the
+    middle of the cell: within half a cell, which is half a pixel or less for boxes of up to 56 pixels. Of equal
+    logits the first counts. The probability is the softmax over cells, at the largest.
 
     What is decoded depends on the box alone, not on the cut of a raster.
 

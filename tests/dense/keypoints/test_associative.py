@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landseg.dense.keypoints.associative import Associative, encode, farthest, tag_losses
+from landseg.dense.keypoints.associative import Associative, encode, tag_losses
 from landseg.dense.keypoints.skeletons import OUTLINE, PERSON, RECTANGLE
 from landseg.dense.keypoints.system import Evidence, Piece, join_evidence
+from landseg.dense.keypoints.targets import farthest
 from landseg.errors import ModelError
 from tests.parts.keypoints import EXACT, crowd, farthest_apart, houses, same
 

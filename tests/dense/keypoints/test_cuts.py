@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,6 +64,14 @@ def test_empty_maps_have_no_objects(name: str) -> None:
     system, maps = SYSTEMS[name][1], noisy_maps(name, 0)
     empty = {key: np.zeros_like(values) for key, values in maps.items()}
     assert len(system.decode(empty)) == 0 and system.decode(empty).each() == []
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_no_objects_give_maps_without_any(name: str) -> None:
+    skeleton, system = SYSTEMS[name]
+    encode = import_module(f"landseg.dense.keypoints.{name}").encode
+    maps = encode([], skeleton, SHAPE, **({"reach": 9} if name == "associative" else {}))
+    assert len(system.decode(maps)) == 0
 
 
 def test_pairs_name_their_candidates_whatever_the_order_of_pieces() -> None:
