@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import ModelError
+from landseg.metrics.oks import COCO_SIGMAS
 from landseg.text.amounts import counted
 from landseg.text.strict import read_dataclass
 
@@ -174,8 +175,8 @@ PERSON = Skeleton(
     "person",
     _JOINTS,
     tuple((_JOINTS[one - 1], _JOINTS[other - 1]) for one, other in _LIMBS),
-    (.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089),
-)  # fmt: skip
+    tuple(COCO_SIGMAS.tolist()),
+)
 """COCO's 17 joints of a person, with its edges and sigmas."""
 
 SKELETONS = {skeleton.name: skeleton for skeleton in (RECTANGLE, OUTLINE, PERSON)}

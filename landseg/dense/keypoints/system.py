@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from landseg.dense.keypoints.skeletons import Skeleton
 from landseg.dense.peaks import find_peaks
 from landseg.geo.grid import Rect
+from landseg.metrics.nearby import candidates
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -237,15 +238,14 @@ def nearest_units(places: Floats) -> Integers:
 def find_near(one: Floats, other: Floats, reach: float) -> tuple[Integers, Integers, Floats]:
     """Return the indices of all pairs of places (m, 2) and (n, 2) within a reach, and their distances.
 
-    They are in the order of the first index, then of the second.
+    They are in the order of the first index, then of the second. A reach that is not above 0 has none.
     """
-    from scipy.spatial import KDTree
-
-    if not len(one) or not len(other):
+    if not reach > 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    found = KDTree(one).sparse_distance_matrix(KDTree(other), reach, output_type="ndarray")
-    found = found[np.lexsort((found["j"], found["i"]))]
-    return found["i"].astype(np.int64), found["j"].astype(np.int64), found["v"]
+    first, second = candidates(one, other, reach)
+    distance = np.hypot(*(one[first] - other[second]).T)
+    near = distance <= reach
+    return first[near], second[near], distance[near]
 
 
 def components(count: int, pairs: Integers) -> list[Integers]:
