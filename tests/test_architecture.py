@@ -31,6 +31,7 @@ ROOMS: dict[str, str] = {
     "tiling.compiled": "errors geo models.graph runtime tiling",
     "dense": "classes errors geo labels metrics models models.graph models.layers output runtime text tiling vector "
     "vector.topology",
+    "dense.keypoints": "dense errors geo metrics text",
     "crf": "classes errors geo geo.rasters labels text tiling",
     "vector.topology": "geo",
     "vector": "classes errors geo geo.rasters geo.vectors labels output runtime text vector.topology",

@@ -20,7 +20,7 @@ DOCS = ROOT / "docs"
 NAVIGATION = {
     "How it works": ("how-it-works", "one-pass", "performance", "dependencies"),
     "Maps": ("default-model", "crf", "export", "vector-operations", "areas"),
-    "Objects": ("dense", "instances", "detection", "panoptic", "points"),
+    "Objects": ("dense", "instances", "detection", "panoptic", "points", "keypoints"),
     "Training": ("training", "data", "coarse"),
     "Accuracy": ("metrics", "objects", "report"),
     "Networks": ("networks", "upconvolution", "alignment"),

@@ -1,0 +1,1 @@
+"""Keypoints of objects: skeletons, and six systems that make objects of the maps of a network."""
