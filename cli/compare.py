@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from landseg.text.results import three
+
 from . import console, objects, options, panels
-from .evaluate import number
 
 if TYPE_CHECKING:
     from landseg.evaluation.objects.result import ObjectComparison
@@ -104,7 +105,7 @@ def _object_lines(found: "ObjectComparison") -> Iterator[str]:
                 ends = own.intervals.get(figure)
                 between = "" if ends is None or math.isnan(ends[0]) else f"{ends[0]:.3f} - {ends[1]:.3f}"
                 difference = _above(above[number_of - 1][entry.name]) if number_of else ""
-                value = number(getattr(own.figures, figure))
+                value = three(getattr(own.figures, figure))
                 yield f"    {names[number_of]:<{wide}} {value:>6} {between:>15}   {difference}".rstrip()
     yield ""
     yield from (f"  {note}" for note in dict.fromkeys(note for one in found.evaluations for note in one.notes))
@@ -123,7 +124,7 @@ def _lines(found: "Comparison") -> Iterator[str]:
         for one in figure:
             title, name = "" if one.number else one.title, names[one.number]
             ends = "" if one.ends is None else f"{one.ends[0]:.3f} - {one.ends[1]:.3f}"
-            line = f"  {title:<{width}}  {name:<{wide}} {number(one.value):>6} {ends:>15}   {_above(one.above)}"
+            line = f"  {title:<{width}}  {name:<{wide}} {three(one.value):>6} {ends:>15}   {_above(one.above)}"
             yield line.rstrip()
     yield ""
     yield from (f"  {note}" for note in comparison_notes(found))

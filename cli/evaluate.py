@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from landseg.text.amounts import counted, part_of
+from landseg.text.results import three
 
 from . import console, objects, options, panels
 
@@ -167,14 +168,14 @@ def object_lines(found: "ObjectEvaluation") -> Iterator[str]:
     yield f"{found.prediction} against {found.target}"
     for title, value, ends, remark in headline_rows(found):
         after = f"   {remark}" if remark else ""
-        yield f"  {title:<16} {number(value)}{_between(ends)}{after}"
+        yield f"  {title:<16} {three(value)}{_between(ends)}{after}"
     ranges = [] if found.coco or not found.scored else range_texts(found)
     for index, text in enumerate(ranges):
         values = [one.figures.ap_by_area[index] for one in found.classes if one.figures.true_count]
         some = [value for value in values if not math.isnan(value)]
-        yield f"  {'AP ' + text:<16} {number(sum(some) / len(some) if some else math.nan)}"
+        yield f"  {'AP ' + text:<16} {three(sum(some) / len(some) if some else math.nan)}"
     for title, value in zip(COCO_TITLES, found.coco or (), strict=False):
-        yield f"  COCO {title:<11} {number(value)}"
+        yield f"  COCO {title:<11} {three(value)}"
     counts, unit = found.counts, UNITS[found.unit]
     yield ""
     yield "  truth: " + ", ".join(f"{int(counts[name]):,} {name}" for name in ("found", "merged", "split", "missed"))
@@ -197,7 +198,7 @@ def _object_table(found: "ObjectEvaluation") -> Iterator[str]:
     for one in found.classes:
         f = one.figures
         counts = (f.true_count, f.found_count, f.found, f.merged, f.split, f.missed, f.invented)
-        shares = " ".join(f"{number(value):>5}" for value in (f.ap50, f.f1, f.pq))
+        shares = " ".join(f"{three(value):>5}" for value in (f.ap50, f.f1, f.pq))
         yield f"  {one.name:<{width}}  {shares} " + " ".join(f"{count:>7,}" for count in counts)
 
 
@@ -208,7 +209,7 @@ def point_lines(found: "PointEvaluation") -> Iterator[str]:
     yield f"{found.prediction} against {found.target}"
     for title, value, unit, ends, remark in point_rows(found):
         after = f"   {remark}" if remark else ""
-        yield f"  {title:<18} {number(value)}{unit}{_between(ends)}{after}"
+        yield f"  {title:<18} {three(value)}{unit}{_between(ends)}{after}"
     yield ""
     yield from (f"  {line}" for line in count_lines(found))
     if len(found.classes) > 1:
@@ -225,15 +226,15 @@ def keypoint_lines(found: "KeypointEvaluation") -> Iterator[str]:
 
     yield f"{found.prediction} against {found.target}"
     for title, value in zip(KEYPOINT_TITLES, found.coco, strict=True):
-        yield f"  COCO {title:<11} {number(value)}"
+        yield f"  COCO {title:<11} {three(value)}"
     for one in found.classes:
         f = one.figures
         yield ""
         yield f"  {one.name}: {f.found_count:,} for {counted(f.true_count, 'object')}"
-        yield f"    F1 at OKS 0.5 {number(f.f1)}, precision {number(f.precision)}, recall {number(f.recall)}"
-        off = f"{number(f.distance_median)} px off in the median, {number(f.distance_rms)} px root mean square"
+        yield f"    F1 at OKS 0.5 {three(f.f1)}, precision {three(f.precision)}, recall {three(f.recall)}"
+        off = f"{three(f.distance_median)} px off in the median, {three(f.distance_rms)} px root mean square"
         yield f"    {f.matched_keypoints:,} of {counted(f.keypoints, 'keypoint')} matched, {off}"
-        shares = (f"{number(share)} within {end:g} px" for end, share in zip(f.within, f.pck, strict=True))
+        shares = (f"{three(share)} within {end:g} px" for end, share in zip(f.within, f.pck, strict=True))
         yield "    of these " + ", ".join(shares)
     yield ""
     yield from (f"  {note}" for note in found.notes)
@@ -247,7 +248,7 @@ def _point_table(found: "PointEvaluation") -> Iterator[str]:
     for one in found.classes:
         f = one.figures
         counts = (f.true_count, f.found_count, f.matched, f.missed, f.invented)
-        values = " ".join(f"{number(value):>7}" for value in (f.ap, f.f1, f.precision, f.recall, f.rmse))
+        values = " ".join(f"{three(value):>7}" for value in (f.ap, f.f1, f.precision, f.recall, f.rmse))
         yield f"  {one.name:<{width}} {values} " + " ".join(f"{count:>7,}" for count in counts)
 
 
@@ -263,7 +264,7 @@ def panoptic_lines(found: "PanopticEvaluation") -> Iterator[str]:
         group = next((one for one in GROUPS if one in ends), None)
         between = "" if group is None else f"{_between(ends[group])} ({group})"
         remark = f"   bands of {found.boundary}" if title.startswith("boundary") else ""
-        yield f"  {title:<11} " + " ".join(f"{number(value):>6}" for value in values) + between + remark
+        yield f"  {title:<11} " + " ".join(f"{three(value):>6}" for value in values) + between + remark
     yield f"  {'classes':<11} " + " ".join(f"{found.groups[group].classes:>6}" for group in GROUPS)
     yield ""
     yield from _panoptic_table(found)
@@ -286,7 +287,7 @@ def _panoptic_table(found: "PanopticEvaluation") -> Iterator[str]:
     yield f"  {'class':<{width}}  {'kind':<5} {'PQ':>5} {'SQ':>5} {'RQ':>5} " + " ".join(f"{n:>7}" for n in names)
     for one in found.classes:
         f = one.figures
-        shares = " ".join(f"{number(value):>5}" for value in (f.pq, f.sq, f.rq))
+        shares = " ".join(f"{three(value):>5}" for value in (f.pq, f.sq, f.rq))
         counts = " ".join(f"{count:>7,}" for count in (f.tp, f.fp, f.fn))
         yield f"  {one.name:<{width}}  {kind_of(one)} {shares} {counts}"
 
@@ -301,18 +302,18 @@ def lines(found: "Evaluation") -> Iterator[str]:
     averaged = f"mean IoU ({part_of(found.averaged_over, len(found.classes), 'class')})"
     titles = {**HEADLINES, "mean_iou": averaged}
     for name, title in titles.items():
-        yield f"  {title:<30} {number(getattr(found, name))}{_between(found.intervals.get(name))}"
+        yield f"  {title:<30} {three(getattr(found, name))}{_between(found.intervals.get(name))}"
         if name == "pixel_accuracy":
             everything = f"all called {found.commonest_class}"
-            yield f"  {everything:<30} {number(found.commonest_class_accuracy)}   pixel accuracy of that map"
+            yield f"  {everything:<30} {three(found.commonest_class_accuracy)}   pixel accuracy of that map"
     if found.mean_boundary_iou is not None:
         title = f"boundary IoU, {length_text(found.boundary_distance_px, found.boundary_distance_m)}"
-        yield f"  {title:<30} {number(found.mean_boundary_iou)}"
+        yield f"  {title:<30} {three(found.mean_boundary_iou)}"
     if found.mean_surface_dice is not None:
         title = f"surface Dice, {length_text(found.surface_tolerance_px, found.surface_tolerance_m)}"
-        yield f"  {title:<30} {number(found.mean_surface_dice)}"
+        yield f"  {title:<30} {three(found.mean_surface_dice)}"
     if found.reliability is not None:
-        yield f"  {'expected calibration error':<30} {number(found.reliability.ece)}"
+        yield f"  {'expected calibration error':<30} {three(found.reliability.ece)}"
     if found.seam is not None:
         yield f"  {f'errors at window edges, {found.seam.distance} px':<30} {_seam(found.seam)}"
     yield ""
@@ -330,23 +331,18 @@ def _class_lines(found: "Evaluation") -> Iterator[str]:
         f"{'outline':>7} {'labelled ha' if areas else 'labelled px':>12}"
     )
     for entry in found.classes:
-        ends = "" if entry.iou_ci is None else f"{number(entry.iou_ci[0])} - {number(entry.iou_ci[1])}"
+        ends = "" if entry.iou_ci is None else f"{three(entry.iou_ci[0])} - {three(entry.iou_ci[1])}"
         size = f"{entry.area_ha:.4g}" if entry.area_ha is not None else f"{entry.pixels:,}"
-        outline = "-" if entry.boundary_iou is None else number(entry.boundary_iou)
+        outline = "-" if entry.boundary_iou is None else three(entry.boundary_iou)
         yield (
-            f"  {entry.name:<{width}}  {number(entry.iou):>6} {ends:>15} {number(entry.precision):>7} "
-            f"{number(entry.recall):>6} {number(entry.f1):>6} {outline:>7} {size:>12}"
+            f"  {entry.name:<{width}}  {three(entry.iou):>6} {ends:>15} {three(entry.precision):>7} "
+            f"{three(entry.recall):>6} {three(entry.f1):>6} {outline:>7} {size:>12}"
         )
-
-
-def number(value: float) -> str:
-    """Return a figure to three digits, a dash for nan."""
-    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _seam(seam: "Seam") -> str:
     """Return the error rate where windows meet beside the rate elsewhere, and a word on their ratio."""
-    found = f"{number(seam.near)}   elsewhere {number(seam.far)}, ratio {number(seam.ratio)}"
+    found = f"{three(seam.near)}   elsewhere {three(seam.far)}, ratio {three(seam.ratio)}"
     return found + _between((seam.low, seam.high)) + ("; a sign of a seam" if seam.low > 1 else "")
 
 

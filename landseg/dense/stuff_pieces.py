@@ -14,6 +14,7 @@ from landseg.errors import PlanError
 from landseg.geo.pieces import cut, rows_within
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.text.amounts import counted
 from landseg.vector.topology.blocks import Block, cut_blocks, find_pieces
 from landseg.vector.topology.linked_lists import Ints, find_components
 
@@ -84,7 +85,7 @@ class Pieces:
         found = find_pieces(block, (block.values[1:] == block.values[:-1]).ravel(), diagonal=False)
         parts = len(found.first)
         if self._count + parts > _MOST:
-            raise PlanError(f"the raster has more than {_MOST:,} pieces of classes: map it in several parts")
+            raise PlanError(f"the raster has more than {counted(_MOST, 'piece')} of classes: map it in several parts")
         labels = np.where(found.part >= 0, found.part + (self._count + 1), 0).astype(np.uint32)[found.run]
         above, rows = np.split(labels.reshape(shape)[:, 1:-1], [1])
         if self._last is not None:

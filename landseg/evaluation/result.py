@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from landseg.metrics.calibration import Reliability
 from landseg.metrics.seam import Seam
 from landseg.text.amounts import counted
-from landseg.text.results import html_table, json_values, one_line
+from landseg.text.results import html_table, json_values, one_line, three
 
 if TYPE_CHECKING:
     from landseg.geo.grid import Rect
@@ -165,14 +165,14 @@ class Evaluation:
         over = counted(self.averaged_over, "class")
         return one_line(
             f"Evaluation of {self.prediction} against {self.target}:",
-            f"mean IoU {_three(self.mean_iou)} over {over}",
-            f"pixel accuracy {_three(self.pixel_accuracy)} ({_three(self.commonest_class_accuracy)} by all "
+            f"mean IoU {three(self.mean_iou)} over {over}",
+            f"pixel accuracy {three(self.pixel_accuracy)} ({three(self.commonest_class_accuracy)} by all "
             f"{self.commonest_class})",
         )
 
     def _repr_html_(self) -> str:
         rows = [
-            [one.name, _bar(one.iou), *map(_three, (one.iou, one.precision, one.recall, one.f1)), f"{one.pixels:,}"]
+            [one.name, _bar(one.iou), *map(three, (one.iou, one.precision, one.recall, one.f1)), f"{one.pixels:,}"]
             for one in self.classes
         ]
         return html_table(repr(self)[1:-1], ["class", "", "IoU", "precision", "recall", "F1", "pixels"], rows)
@@ -217,15 +217,15 @@ class Comparison:
     iou: tuple[dict[str, Difference], ...]
 
     def __repr__(self) -> str:
-        figures = (f"{one.prediction} {_three(one.mean_iou)}" for one in self.evaluations)
+        figures = (f"{one.prediction} {three(one.mean_iou)}" for one in self.evaluations)
         return one_line(f"Comparison against {self.evaluations[0].target}: mean IoU of", *figures)
 
     def _repr_html_(self) -> str:
         names = [one.prediction for one in self.evaluations]
-        rows = [["mean IoU", *(_three(one.mean_iou) for one in self.evaluations)]]
-        rows += [["pixel accuracy", *(_three(one.pixel_accuracy) for one in self.evaluations)]]
+        rows = [["mean IoU", *(three(one.mean_iou) for one in self.evaluations)]]
+        rows += [["pixel accuracy", *(three(one.pixel_accuracy) for one in self.evaluations)]]
         for index, entry in enumerate(self.evaluations[0].classes):
-            rows.append([f"IoU {entry.name}", *(_three(one.classes[index].iou) for one in self.evaluations)])
+            rows.append([f"IoU {entry.name}", *(three(one.classes[index].iou) for one in self.evaluations)])
         return html_table(f"against {self.evaluations[0].target}", ["figure", *names], rows)
 
     def to_json(self) -> dict[str, Any]:
@@ -242,11 +242,6 @@ class Comparison:
                 for mean, accuracy, classes in zip(self.mean_iou, self.pixel_accuracy, self.iou, strict=True)
             ],
         }
-
-
-def _three(value: float) -> str:
-    """Return a figure to three digits, a dash for nan."""
-    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _bar(share: float) -> str:

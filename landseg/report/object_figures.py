@@ -15,9 +15,9 @@ from landseg.evaluation.objects.result import (
     ObjectClass,
     ObjectComparison,
     ObjectEvaluation,
-    three,
 )
 from landseg.report.figures_csv import csv_table
+from landseg.text.results import three
 
 TITLES = {
     "ap": "AP .50:.95",

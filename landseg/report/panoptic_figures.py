@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
-from landseg.evaluation.objects.result import three
 from landseg.evaluation.panoptic.result import (
     ESTIMATED,
     GROUPS,
@@ -19,6 +18,7 @@ from landseg.evaluation.panoptic.result import (
 from landseg.report.figures_csv import csv_table
 from landseg.report.object_figures import UNITS
 from landseg.text.amounts import counted
+from landseg.text.results import three
 
 TITLES = {"pq": "PQ", "sq": "SQ", "rq": "RQ", "boundary_pq": "boundary PQ"}
 _COUNTS = ("tp", "fp", "fn", "merged", "split", "missed", "invented", "true_size", "found_size", "matched_share")

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from landseg.evaluation.objects.result import three
 from landseg.evaluation.points.keypoint_result import ESTIMATED as KEYPOINT_ESTIMATED
 from landseg.evaluation.points.keypoint_result import MEANS as KEYPOINT_MEANS
 from landseg.evaluation.points.keypoint_result import KeypointEvaluation
 from landseg.evaluation.points.result import COUNTS, ESTIMATED, MEANS, PointClass, PointEvaluation
 from landseg.report.figures_csv import csv_table
 from landseg.text.amounts import counted
+from landseg.text.results import three
 
 KEYPOINT_TITLES = (
     "AP", "AP50", "AP75", "AP medium", "AP large", "AR", "AR50", "AR75", "AR medium", "AR large",

@@ -22,6 +22,15 @@ def one_line(noun: str, *facts: str | None) -> str:
     return f"<{text if len(text) <= _MOST else text[: _MOST - 4] + ' ...'}>"
 
 
+def three(value: float) -> str:
+    """Return a figure to three digits, a dash for nan.
+
+    >>> three(0.5967), three(float("nan"))
+    ('0.597', '-')
+    """
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
 def html_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return an HTML table of texts: the first column, names, is aligned to the left, all others to the right.
 

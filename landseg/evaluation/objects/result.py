@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from landseg.evaluation.named_figures import NamedFigures
 from landseg.evaluation.result import Difference
 from landseg.metrics.detection import FIGURES, DetectionFigures
 from landseg.text.amounts import counted
-from landseg.text.results import html_table, json_values, one_line
+from landseg.text.results import html_table, json_values, one_line, three
 
 MEANS = (
     "ap", "ap50", "ap75", "ar", "boundary_ap", "precision", "recall", "f1", "best_f1", "pq", "sq", "rq",
@@ -22,23 +22,8 @@ COUNTS = ("true_count", "found_count", "found", "merged", "split", "missed", "in
 """The figures that are summed over classes."""
 
 
-@dataclass(frozen=True)
-class ObjectClass:
-    """The figures of one class of objects.
-
-    Attributes:
-        name: of the class.
-        figures: see `DetectionFigures`; those of rankings are nan where the prediction has no scores.
-        intervals: 95 % intervals (low, high) by the names of figures, by a bootstrap of spatial blocks.
-    """
-
-    name: str
-    figures: DetectionFigures
-    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return name, figures and intervals as JSON values in one object."""
-        return {"name": self.name, **json_values(asdict(self.figures)), "intervals": json_values(self.intervals)}
+class ObjectClass(NamedFigures[DetectionFigures]):
+    """The figures of one class of objects; intervals are by a bootstrap of spatial blocks."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,8 +110,3 @@ class ObjectComparison:
         pairs = zip(self.f1, self.ap50, strict=True)
         differences = [{"f1": json_values(one), "ap50": json_values(other)} for one, other in pairs]
         return {"evaluations": [one.to_json() for one in self.evaluations], "differences": differences}
-
-
-def three(value: float) -> str:
-    """Return a figure to three digits, a dash for nan."""
-    return "-" if math.isnan(value) else f"{value:.3f}"

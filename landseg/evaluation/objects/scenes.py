@@ -112,7 +112,7 @@ def join_scenes(pairs: Sequence[ObjectPair], names: Sequence[str], notes: Sequen
         block=block,
         block_text=texts.pop() if len(texts) == 1 else f"{block:.3g} {unit}",
         drawing=None,
-        notes=(f"{len(pairs)} scenes", *notes, *said),
+        notes=(counted(len(pairs), 'scene'), *notes, *said),
     )
 
 

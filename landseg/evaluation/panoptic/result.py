@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from landseg.evaluation.objects.result import three
 from landseg.metrics import panoptic
 from landseg.metrics.panoptic import ClassQuality, GroupQuality
 from landseg.text.amounts import counted
-from landseg.text.results import html_table, json_values, one_line
+from landseg.text.results import html_table, json_values, one_line, three
 
 Ends = tuple[float, float]
 GROUPS = panoptic.GROUPS

@@ -126,8 +126,8 @@ def _keypoints(entries: list[Any], kind: _Category, *, truth: bool) -> Keypoints
     for one in entries:
         if len(one["keypoints"]) != 3 * count:
             raise ClassError(
-                f"an object of the category {kind.name} has {len(one['keypoints'])} numbers as keypoints: expected "
-                f"x, y and visibility of {counted(count, 'keypoint')}"
+                f"an object of the category {kind.name} has {counted(len(one['keypoints']), 'number')} as keypoints: "
+                f"expected x, y and visibility of {counted(count, 'keypoint')}"
             )
     numbers = np.array([one["keypoints"] for one in entries], np.float64).reshape(-1, count, 3)
     if not truth:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from landseg.evaluation.objects.result import three
+from landseg.evaluation.named_figures import NamedFigures
 from landseg.metrics.keypoints import FIGURES, KeypointFigures
-from landseg.text.results import html_table, json_values, one_line
+from landseg.text.results import html_table, json_values, one_line, three
 
 MEANS = (
     "ap", "ap50", "ap75", "ar", "precision", "recall", "f1", "best_f1", "distance_rms", "distance_median",
@@ -18,23 +18,8 @@ ESTIMATED = FIGURES
 """The figures of a class that have intervals."""
 
 
-@dataclass(frozen=True)
-class KeypointClass:
-    """The figures of one class of objects with keypoints.
-
-    Attributes:
-        name: of the class.
-        figures: see `KeypointFigures`.
-        intervals: 95 % intervals (low, high) by the names of figures, by a bootstrap of images.
-    """
-
-    name: str
-    figures: KeypointFigures
-    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return name, figures and intervals as JSON values in one object."""
-        return {"name": self.name, **json_values(asdict(self.figures)), "intervals": json_values(self.intervals)}
+class KeypointClass(NamedFigures[KeypointFigures]):
+    """The figures of one class of objects with keypoints; intervals are by a bootstrap of images."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -21,7 +21,7 @@ from landseg.labels.point_files import PointFile
 from landseg.metrics.nearby import Nearby, candidates
 from landseg.metrics.overlaps import Flags, Floats, Ints
 from landseg.metrics.points import PointDetection
-from landseg.text.amounts import part_of, shorten_list
+from landseg.text.amounts import counted, part_of, shorten_list
 
 POINTS = "all points"
 """The name of the class where nothing tells classes apart."""
@@ -218,7 +218,7 @@ def join_scenes(
         scored=scored.pop(),
         unit=unit,
         block_text=f"{block:g} {unit if unit == 'm' else 'units'}",
-        notes=(*([f"{len(scenes)} scenes"] if several else []), *notes, *said, *told, *_beyond_note(scenes)),
+        notes=(*([counted(len(scenes), 'scene')] if several else []), *notes, *said, *told, *_beyond_note(scenes)),
     )
 
 

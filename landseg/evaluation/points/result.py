@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from landseg.evaluation.objects.result import three
+from landseg.evaluation.named_figures import NamedFigures
 from landseg.metrics.points import FIGURES, PointFigures
 from landseg.text.amounts import counted
-from landseg.text.results import html_table, json_values, one_line
+from landseg.text.results import html_table, json_values, one_line, three
 
 MEANS = ("ap", "precision", "recall", "f1", "best_f1", "rmse", "count_bias", "count_rmse", "count_r2")
 """The figures whose means over classes an evaluation has."""
@@ -19,23 +19,8 @@ COUNTS = ("matched", "missed", "invented", "true_count", "found_count")
 """The figures that are summed over classes."""
 
 
-@dataclass(frozen=True)
-class PointClass:
-    """The figures of one class of points.
-
-    Attributes:
-        name: of the class.
-        figures: see `PointFigures`; those of rankings are nan where the prediction has no scores.
-        intervals: 95 % intervals (low, high) by the names of figures, by a bootstrap of spatial blocks.
-    """
-
-    name: str
-    figures: PointFigures
-    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return name, figures and intervals as JSON values in one object."""
-        return {"name": self.name, **json_values(asdict(self.figures)), "intervals": json_values(self.intervals)}
+class PointClass(NamedFigures[PointFigures]):
+    """The figures of one class of points; intervals are by a bootstrap of spatial blocks."""
 
 
 @dataclass(frozen=True, repr=False)
