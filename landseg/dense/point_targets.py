@@ -26,9 +26,10 @@ def point_targets(
     """Return the targets of one crop on the units of the maps, nan where nothing is known.
 
     "centre" (K, n, n) has a Gaussian peak of height 1 at the unit nearest to the centre of each thing of each class,
-    the larger value where peaks overlap. "offset" (2, n, n) holds, at these units alone, how many units further down
-    and right the centre lies; "size" (2, n, n) the height and width of the thing, in units. A thing that the crop
-    cuts has no known centre.
+    the larger value where peaks overlap. A centre is the mean of a thing's pixels, or their deepest one where the
+    mean lies outside. "offset" (2, n, n) holds, at these units alone, how many units further down and right the
+    centre lies; "size" (2, n, n) the height and width of the thing, in units. A thing that the crop cuts has no known
+    centre.
 
     Args:
         labels: "class" and "instance", see `landseg.dense.label_maps`.
@@ -77,8 +78,30 @@ def _things(
         kinds = np.bincount(classes[rows, columns], minlength=256)[list(things)]
         if kinds.any():
             box = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
-            found.append((number, (place[0], place[1]), box, int(kinds.argmax())))
+            inside = ids[round(place[0]), round(place[1])] == number
+            centre = (place[0], place[1]) if inside else deepest(rows, columns)
+            found.append((number, centre, box, int(kinds.argmax())))
     return found
+
+
+def deepest(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> tuple[float, float]:
+    """Return row and column of the pixel of a thing that lies deepest inside it, the first of equal ones.
+
+    That is its pole of inaccessibility, on pixels: the centre of a crescent, whose mean lies outside it.
+
+    Args:
+        rows, columns: of its pixels, at least one.
+
+    >>> deepest(np.array([4, 5, 5, 5, 6]), np.array([1, 0, 1, 2, 1]))
+    (5.0, 1.0)
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    top, left = rows.min() - 1, columns.min() - 1
+    mask = np.zeros((np.ptp(rows) + 3, np.ptp(columns) + 3), bool)
+    mask[rows - top, columns - left] = True
+    row, column = divmod(int(distance_transform_edt(mask).argmax()), mask.shape[1])
+    return float(row + top), float(column + left)
 
 
 def _raise(peaks: Floats, unit: NDArray[np.int64], sigma: float) -> None:

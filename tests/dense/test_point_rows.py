@@ -81,6 +81,17 @@ def test_twin_without_offsets_points_sit_on_units() -> None:
     assert np.abs(np.sort(found.place, axis=0) - np.sort(wanted, axis=0)).max() > 0.5
 
 
+def test_the_centre_of_a_crescent_lies_on_it() -> None:
+    down, across = np.ogrid[:96, :96]
+    ring = np.hypot(down - 48, across - 48)
+    ids = np.where((ring > 20) & (ring < 30) & (across < 60), 7, 0).astype(np.int32)
+    mean = np.argwhere(ids == 7).mean(axis=0)
+    assert ids[tuple(np.rint(mean).astype(int))] == 0, "the mean of its pixels would lie beside it"
+    found = found_in(perfect(targets_of(ids), 2), ids.shape, [1])
+    row, column = np.floor(found.place[0]).astype(int)
+    assert len(found) == 1 and (ids[row - 4 : row + 5, column - 4 : column + 5] == 7).mean() > 0.85
+
+
 def test_things_that_the_crop_cuts_are_unknown() -> None:
     ids = discs([(0.0, 30.0), (50.0, 50.0)])
     made = targets_of(ids)
