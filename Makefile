@@ -1,4 +1,4 @@
-# make demo   predict the shipped scene with the shipped model into demo/
+# make demo   predict the shipped scene with the shipped models into demo/
 # make docs   the documentation site, into build/docs/index.html
 # make test   the fast tests; make test-slow the long ones; make lint types: as CI runs them
 #
@@ -36,11 +36,16 @@ demo: $(STAMP)
 	@mkdir -p demo
 	$(BIN)/landseg predict sample_tiles/banepa_scene.tif -o demo/landcover.tif \
 		--polygons demo/landcover.gpkg --preview demo/preview.png --overwrite
+	$(BIN)/landseg predict sample_tiles/banepa_scene.tif -m buildings-rgb -o demo/buildings.gpkg \
+		--preview demo/buildings.png --overwrite
 	@echo
 	@echo "Land cover of Banepa, Nepal:"
 	@echo "  demo/landcover.tif   class raster; open it in QGIS, its style comes along"
 	@echo "  demo/landcover.gpkg  polygons"
 	@echo "  demo/preview.png     picture"
+	@echo "Its buildings, each by itself:"
+	@echo "  demo/buildings.gpkg  polygons: one a building, with its score and area, and the ground between them"
+	@echo "  demo/buildings.png   picture, each building in a colour of its own"
 
 test: $(STAMP)
 	$(PYTEST) --dist loadfile -m "not slow"

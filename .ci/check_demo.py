@@ -12,6 +12,7 @@ from rio_cogeo.cogeo import cog_validate
 
 FEWEST_CLASSES = 3
 SMALLEST_PREVIEW = 400  # px
+FEWEST_BUILDINGS = 150  # of some 300 that stand in the scene
 
 
 def raster_faults(path: Path, scene: Path) -> Iterator[str]:
@@ -50,6 +51,22 @@ def polygon_faults(path: Path, scene: Path) -> Iterator[str]:
         yield f"the polygons' bounds {info['total_bounds']} are not the scene's {tuple(bounds)}"
 
 
+def building_faults(path: Path, scene: Path) -> Iterator[str]:
+    """What is wrong with the polygons of buildings, as sentences."""
+    found = pyogrio.read_dataframe(path, layer=path.stem, columns=["name", "score", "area_m2"])
+    buildings = found[found["name"] == "buildings"]
+    areas, scores = buildings["area_m2"], buildings["score"]
+    with rasterio.open(scene) as source:
+        crs = source.crs
+    print(f"{len(buildings)} buildings, {areas.sum():.0f} m2, median score {scores.median():.2f}")
+    if len(buildings) < FEWEST_BUILDINGS:
+        yield f"{path} holds {len(buildings)} buildings; expected at least {FEWEST_BUILDINGS}"
+    if found.crs is None or rasterio.crs.CRS.from_user_input(found.crs) != crs:
+        yield f"{path} has the CRS {found.crs}; expected {crs}"
+    if not ((areas > 0).all() and scores.between(0, 1).all()):
+        yield f"{path} has areas that are not above 0, or scores outside 0 to 1"
+
+
 def preview_faults(path: Path) -> Iterator[str]:
     """What is wrong with the picture, as sentences."""
     with Image.open(path) as picture:
@@ -68,6 +85,8 @@ def main(folder: Path, scene: Path) -> int:
         ("landcover.tif", lambda path: raster_faults(path, scene)),
         ("landcover.gpkg", lambda path: polygon_faults(path, scene)),
         ("preview.png", preview_faults),
+        ("buildings.gpkg", lambda path: building_faults(path, scene)),
+        ("buildings.png", preview_faults),
     ):
         path = folder / name
         faults += check(path) if path.exists() else [f"{path} is missing"]

@@ -55,7 +55,7 @@ def outside_warning(card: Card, *, pixel_m: float | None, run_m: float | None) -
 def better_text(card: Card, metres: float) -> str | None:
     """Return the text about a shipped model that is for pixels of this size; None without such a model.
 
-    Only models that read the bands and the dtypes of this card are named.
+    Only models that read the bands and the dtypes of this card, and are of its task, are named.
     """
     for name in shipped.names():
         try:
@@ -63,7 +63,8 @@ def better_text(card: Card, metres: float) -> str | None:
         except ModelError:  # a damaged model is reported to a user who chooses it
             continue
         same_pixels = set(other.dtypes) & set(card.dtypes) and _bands(other) == _bands(card)
-        if name != card.name and same_pixels and other.usable_resolution_m and _holds(other, metres):
+        fits = same_pixels and other.task == card.task and other.usable_resolution_m and _holds(other, metres)
+        if fits and name != card.name:
             return f"{name} is for {sizes_text(other.usable_resolution_m)} a pixel: use -m {name}"
     return None
 

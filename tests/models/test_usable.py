@@ -90,6 +90,10 @@ def test_the_model_that_ships_for_it_is_named() -> None:
     assert better_text(card_of(), 0.5) == "landcover-rgb is for 0.1 to 2 m a pixel: use -m landcover-rgb"
     assert better_text(card_of(name="landcover-s2"), 10) is None, "it is the one that is used"
     assert better_text(card_of(), 30) is None
+    assert better_text(replace(read_card("buildings-rgb"), name="houses"), 0.3) == (
+        "buildings-rgb is for 0.1 to 0.5 m a pixel: use -m buildings-rgb"
+    )
+    assert better_text(read_card("buildings-rgb"), 1.0) is None, "none of objects is for it"
     assert better_text(card_of(dtypes=("uint16",)), 10) is None, "it reads no such pixels"
     assert better_text(make_card(), 10) is None, "it reads other bands"
     assert "train a model" in (outside_warning(card_of(), pixel_m=30, run_m=30) or "")
