@@ -275,4 +275,4 @@ def test_shipped_models_keep_their_promises(name: str) -> None:
     assert card.metrics is not None and set(card.metrics.per_class) <= set(card.classes.names)
     with torch.inference_mode():
         logits = model.network(torch.zeros(1, len(card.bands), 33, 47))
-    assert logits.shape == (1, len(card.classes), 33, 47) and torch.isfinite(logits).all()
+    assert logits.shape == (1, card.channels, 33, 47) and torch.isfinite(logits).all()

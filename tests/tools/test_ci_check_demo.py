@@ -13,7 +13,7 @@ import rasterio
 from PIL import Image
 from rasterio.features import shapes
 from rasterio.shutil import copy
-from shapely.geometry import shape
+from shapely.geometry import box, shape
 
 SCRIPT = Path(__file__).resolve().parents[2] / ".ci" / "check_demo.py"
 
@@ -47,7 +47,14 @@ def demo(tmp_path: Path, write_raster: Callable[..., Path], rng: np.random.Gener
             {"value": [value for _, value in found]}, geometry=[outline for outline, _ in found], crs=raster.crs
         )
     polygons.to_file(folder / "landcover.gpkg")
-    Image.fromarray(rng.integers(0, 255, (500, 800, 3), dtype="uint8")).save(folder / "preview.png")
+    left, top = raster.bounds.left, raster.bounds.top
+    houses = [box(left + 3 * n, top - 2, left + 3 * n + 2, top - 1) for n in range(160)]
+    columns = {"name": "buildings", "score": 0.5, "area_m2": 2.0}
+    geopandas.GeoDataFrame(columns, index=range(160), geometry=houses, crs=polygons.crs).to_file(
+        folder / "buildings.gpkg"
+    )
+    for name in ("preview.png", "buildings.png"):
+        Image.fromarray(rng.integers(0, 255, (500, 800, 3), dtype="uint8")).save(folder / name)
     return folder, scene
 
 
@@ -56,13 +63,32 @@ def test_sound_demo_passes(check_demo: ModuleType, demo: tuple[Path, Path]) -> N
 
 
 @pytest.mark.parametrize(
-    "fault", ["missing", "one class", "nodata", "no COG", "grid", "CRS", "few polygons", "small", "uniform"]
+    ("fault", "said"),
+    [
+        ("missing", "landcover.gpkg is missing"),
+        ("one class", "expected at least 3 classes"),
+        ("nodata", "disagree on which pixels have data"),
+        ("no COG", "is no valid COG"),
+        ("grid", "does not lie on the grid"),
+        ("CRS", "has the CRS EPSG:32632"),
+        ("few polygons", "holds 2 polygons"),
+        ("small", "is smaller than 400 px"),
+        ("uniform", "is nearly uniform"),
+        ("few buildings", "holds 100 buildings; expected at least 150"),
+        ("CRS of buildings", "buildings.gpkg has the CRS EPSG:32632"),
+        ("scores", "scores outside 0 to 1"),
+    ],
 )
 def test_faults_are_found(
-    check_demo: ModuleType, demo: tuple[Path, Path], fault: str, write_raster: Callable[..., Path]
+    check_demo: ModuleType,
+    demo: tuple[Path, Path],
+    fault: str,
+    said: str,
+    write_raster: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder, scene = demo
-    raster, polygons = folder / "landcover.tif", folder / "landcover.gpkg"
+    raster, polygons, houses = (folder / name for name in ("landcover.tif", "landcover.gpkg", "buildings.gpkg"))
     with rasterio.open(raster) as file:
         classes = file.read(1)
     match fault:
@@ -84,4 +110,11 @@ def test_faults_are_found(
             Image.open(folder / "preview.png").resize((300, 200)).save(folder / "preview.png")
         case "uniform":
             Image.new("RGB", (800, 500), (200, 200, 200)).save(folder / "preview.png")
+        case "few buildings":
+            geopandas.read_file(houses).iloc[:100].to_file(houses)
+        case "CRS of buildings":
+            geopandas.read_file(houses).to_crs(32632).to_file(houses)
+        case "scores":
+            geopandas.read_file(houses).assign(score=1.5).to_file(houses)
     assert check_demo.main(folder, scene) == 1
+    assert said in capsys.readouterr().err, "it is this fault that is found"
