@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from landseg.classes import ClassMap
@@ -15,7 +15,7 @@ from landseg.dense.task import Task
 from landseg.errors import ModelError
 from landseg.models.card import Card
 
-TASKS: dict[str, Callable[[ClassMap, Mapping[str, Any]], Task]] = {
+TASKS: dict[str, type[Task]] = {
     "semantic": Semantic,
     "instances": Instances,
     "detections": DetectionTask,
@@ -24,15 +24,24 @@ TASKS: dict[str, Callable[[ClassMap, Mapping[str, Any]], Task]] = {
 }
 
 
+def task_class(name: str) -> type[Task]:
+    """Return the class of a task, whose facts hold for all class tables and options.
+
+    Raises:
+        ModelError: a name that is not in the table.
+    """
+    if name not in TASKS:
+        raise ModelError(f"this landseg has no task {name!r}, it has {', '.join(TASKS)}: upgrade landseg")
+    return TASKS[name]
+
+
 def make_task(name: str, classes: ClassMap, options: Mapping[str, Any]) -> Task:
     """Return a task for a class table, with options of its own.
 
     Raises:
         ModelError: a name that is not in the table, or options that the task refuses.
     """
-    if name not in TASKS:
-        raise ModelError(f"this landseg has no task {name!r}, it has {', '.join(TASKS)}: upgrade landseg")
-    return TASKS[name](classes, options)
+    return task_class(name)(classes, options)
 
 
 def task_of(card: Card) -> Task:

@@ -11,7 +11,7 @@ from landseg.classes import ClassMap
 from landseg.dense.instances import Instances
 from landseg.dense.objective import LossOptions
 from landseg.dense.task import Task
-from landseg.dense.tasks import make_task
+from landseg.dense.tasks import make_task, task_class
 from landseg.errors import TrainingError
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.models.card import SEMANTIC
@@ -184,8 +184,11 @@ class Recipe:
 
     @property
     def _learns_objects(self) -> bool:
-        """Return whether the targets of the task are made of objects."""
-        return "instance" in self.make_task().label_maps
+        """Return whether the targets of the task are made of objects.
+
+        The task is not made here: its options may be those of another one, which takes its place with the network.
+        """
+        return "instance" in task_class(self.task).label_maps
 
     def make_task(self) -> Task:
         """Return the task, for the classes of the recipe.

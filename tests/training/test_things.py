@@ -286,6 +286,11 @@ def test_networks_of_boxes_make_a_task_of_their_own(town: Path, arch: str, task:
     network = initial_network(two_things_and_a_road(town, arch), print)
     assert isinstance(network, MaskRCNN) and (network.things, network.channels) == (2, 96)
     assert not isinstance(network, PanopticFPN) or network.stuff == 1
+    quick = {**QUICK["set"], "task_options.features": 8}  # which the task of other networks does not have
+    recipe = recipe_of(town, things=True, background="ground", arch=arch, set=quick)
+    assert recipe.make_task().options["features"] == 8
+    with pytest.raises(ModelError, match="has no option features"):
+        recipe_of(town, things=True, background="ground", set=quick).make_task()
 
 
 def test_a_network_of_boxes_in_place_of_another(town: Path) -> None:
