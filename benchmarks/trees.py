@@ -50,14 +50,13 @@ def labelled(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.tif") if path.with_suffix(".geojson").exists())
 
 
-def found_in(tiles: Path, model: Path, folder: Path, bands: Sequence[int]) -> PointEvaluation:
-    """Map the tiles of a folder, each to a file of points, and return the figures of all points found."""
+def map_tiles(tiles: Path, model: Path, folder: Path, bands: Sequence[int]) -> None:
+    """Map the tiles of a folder, each to a file of points."""
     folder.mkdir(exist_ok=True)
     loaded = load_model(model)
     for tile in sorted(tiles.glob("*.tif")):
         out = folder / f"{tile.stem}.gpkg"
         predict(tile, out, model=loaded, score=LEAST, bands=bands, quiet=True, overwrite=True, device="cpu")
-    return judged(folder, tiles)
 
 
 def judged(found: Path, tiles: Path, city: str = "", score: float = 0.0) -> PointEvaluation:
@@ -83,10 +82,10 @@ def rows_of(name: str, seed: int, work: Path, steps: int, bands: Sequence[int]) 
         words += ["--steps", steps, "--seed", seed]
         words += ["--bands", ",".join(map(str, bands))]
         learned = f"{run('train', *words):,.0f}"
-    back = found_in(work / "back", model, work / f"{model.stem}_back", bands)
-    score = back.classes[0].figures.best_score
-    maps = work / f"{model.stem}_val"
-    found_in(work / "val", model, maps, bands)
+    back, maps = (work / f"{model.stem}_{part}" for part in ("back", "val"))
+    map_tiles(work / "back", model, back, bands)
+    map_tiles(work / "val", model, maps, bands)
+    score = judged(back, work / "back").classes[0].figures.best_score
     made = judged(maps, work / "val", score=score)
     cities = sorted({path.name.split("_2020")[0] for path in (work / "val").glob("*.tif")})
     by_city = ", ".join(f"{city} {judged(maps, work / 'val', city, score).means['f1']:.3f}" for city in cities)

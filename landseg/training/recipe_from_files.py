@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class DataFiles:
             return paired_where_possible(items_of(images), labels, polygons=self._of_polygons)
         return pair(images, labels, polygons=self._of_polygons)
 
-    @property
+    @cached_property
     def vectors(self) -> PolygonFiles | None:
         """Return the vector files that label images; None where label rasters do."""
         named = [str(self.folder / name) for name in self.labels or ()]

@@ -14,7 +14,6 @@ from landseg.dense.keypoints.system import (
     FARTHEST_UNIT,
     Evidence,
     Floats,
-    Integers,
     Maps,
     Piece,
     Poses,
@@ -221,8 +220,3 @@ def _draw_line(field: Floats, count: Floats, one: Floats, other: Floats, width: 
     near = (along >= -width) & (along <= length + width) & (across <= width)
     field[:, *part][:, near] += way[:, None]
     count[part][near] += 1
-
-
-def chosen_pairs(evidence: Evidence) -> Integers:
-    """Return the pairs (p, 2) of candidates whose lines pass; those that they connect are decided together."""
-    return evidence.pair_index()
